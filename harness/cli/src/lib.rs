@@ -1,0 +1,1 @@
+//! An end-to-end conformance test harness for Azure Workload Identity on Kubernetes.

@@ -1,0 +1,2 @@
+//! The `wi-conformance` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The words of the domain: scenarios, plans, evidence and verdicts, as pure data.
