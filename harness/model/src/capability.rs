@@ -1,0 +1,73 @@
+//! The closed list of what a target can do.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something that a target offers beyond addresses, certificates and a credential. A scenario that needs one which the
+/// target lacks is *not applicable* there, with the missing capability as the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Pods really run, and their logs can be read.
+    RunsPods,
+    /// A workload identity webhook is installed and may be judged.
+    Webhook,
+    /// The installation of the webhook may be taken away or cut off for a case.
+    WebhookControl,
+    /// The identity provider can fetch the cluster's discovery document and keys.
+    IssuerReachable,
+    /// Identities, federated credentials and vaults can be made.
+    Azure,
+    /// What the identity provider and the vaults were asked and what they answered can be read back.
+    RequestJournal,
+    /// What the API server sent to admission webhooks and what they answered can be read back.
+    AdmissionJournal,
+    /// The time that the cluster and the identity provider see can be moved by a scenario.
+    VirtualTime,
+}
+
+impl Capability {
+    /// Every capability, in order.
+    pub const ALL: [Capability; 8] = [
+        Capability::RunsPods,
+        Capability::Webhook,
+        Capability::WebhookControl,
+        Capability::IssuerReachable,
+        Capability::Azure,
+        Capability::RequestJournal,
+        Capability::AdmissionJournal,
+        Capability::VirtualTime,
+    ];
+
+    /// The word used in scenario and target files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Capability::RunsPods => "runs-pods",
+            Capability::Webhook => "webhook",
+            Capability::WebhookControl => "webhook-control",
+            Capability::IssuerReachable => "issuer-reachable",
+            Capability::Azure => "azure",
+            Capability::RequestJournal => "request-journal",
+            Capability::AdmissionJournal => "admission-journal",
+            Capability::VirtualTime => "virtual-time",
+        }
+    }
+}
+
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_is_what_a_file_says() {
+        for capability in Capability::ALL {
+            assert_eq!(serde_json::to_value(capability).unwrap(), capability.word());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a pod carries of workload identity: read from the stored pod, with names and paths of both webhook profiles.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Names and paths of a webhook profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The profile's name.
+    pub profile: &'static str,
+    /// Where the volume is mounted.
+    pub mount_path: &'static str,
+    /// Path of the token inside the volume.
+    pub token_path: &'static str,
+}
+
+/// Both profiles: from 1.6.0 on the file lives in a directory of its own and the volume's name is derived from the pod's.
+pub const LAYOUTS: [Layout; 2] = [
+    Layout { profile: "1.6", mount_path: "/var/run/secrets/azure/wi", token_path: "token/azure-identity-token" },
+    Layout { profile: "1.5", mount_path: "/var/run/secrets/azure/tokens", token_path: "azure-identity-token" },
+];
+
+/// The four variables that workload identity adds.
+pub const VARIABLES: [&str; 4] =
+    ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
+
+/// The audience that Entra expects of a federated token.
+pub const AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// Life of a projected token where nobody asks for another, in seconds.
+pub const EXPIRATION: i64 = 3600;
+
+impl Layout {
+    /// The layout of a profile.
+    pub fn of(profile: &str) -> Option<Layout> {
+        LAYOUTS.into_iter().find(|layout| layout.profile == profile)
+    }
+
+    /// Absolute path of the token file.
+    pub fn token_file(&self) -> String {
+        format!("{}/{}", self.mount_path, self.token_path)
+    }
+}
+
+/// A container with what it carries of workload identity.
+#[derive(Debug, Clone)]
+pub struct Container<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its environment entries by name; `None` where the value comes from elsewhere. Later entries win.
+    pub env: BTreeMap<&'a str, Option<&'a str>>,
+    /// How often each name occurs, for those that occur more than once.
+    pub repeated: Vec<&'a str>,
+    /// Mounts: volume name, path, read-only.
+    pub mounts: Vec<(&'a str, &'a str, bool)>,
+}
+
+/// A projected service-account token in a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSource<'a> {
+    /// The volume.
+    pub volume: &'a str,
+    /// Its path in the volume.
+    pub path: &'a str,
+    /// Its audience; empty for the API server's own.
+    pub audience: &'a str,
+    /// Its requested life in seconds.
+    pub expiration: i64,
+}
+
+/// All containers of a pod, init containers first.
+pub fn containers(pod: &Value) -> Vec<Container<'_>> {
+    ["initContainers", "containers"]
+        .iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+        .map(|container| {
+            let mut env = BTreeMap::new();
+            let mut repeated = Vec::new();
+            for entry in container["env"].as_array().into_iter().flatten() {
+                let Some(name) = entry["name"].as_str() else { continue };
+                // An entry without a value is the empty string, unless its value comes from elsewhere.
+                let value = entry["value"].as_str().or(if entry["valueFrom"].is_null() { Some("") } else { None });
+                if env.insert(name, value).is_some() {
+                    repeated.push(name);
+                }
+            }
+            let mounts = container["volumeMounts"].as_array().into_iter().flatten();
+            Container {
+                name: container["name"].as_str().unwrap_or_default(),
+                env,
+                repeated,
+                mounts: mounts
+                    .map(|mount| {
+                        (
+                            mount["name"].as_str().unwrap_or_default(),
+                            mount["mountPath"].as_str().unwrap_or_default(),
+                            mount["readOnly"].as_bool().unwrap_or(false),
+                        )
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+/// Every projected service-account token of a pod.
+pub fn token_sources(pod: &Value) -> Vec<TokenSource<'_>> {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    volumes
+        .flat_map(|volume| {
+            let sources = volume["projected"]["sources"].as_array().into_iter().flatten();
+            sources.filter_map(move |source| {
+                let token = source["serviceAccountToken"].as_object()?;
+                Some(TokenSource {
+                    volume: volume["name"].as_str().unwrap_or_default(),
+                    path: token.get("path").and_then(Value::as_str).unwrap_or_default(),
+                    audience: token.get("audience").and_then(Value::as_str).unwrap_or_default(),
+                    expiration: token.get("expirationSeconds").and_then(Value::as_i64).unwrap_or(EXPIRATION),
+                })
+            })
+        })
+        .collect()
+}
+
+/// The tokens that are not for the API server: those that workload identity adds carry an audience.
+pub fn identity_tokens(pod: &Value) -> Vec<TokenSource<'_>> {
+    token_sources(pod).into_iter().filter(|source| !source.audience.is_empty()).collect()
+}
+
+/// Containers that the pod asks to leave alone: semicolon separated, blanks trimmed.
+pub fn skipped(pod: &Value) -> Vec<&str> {
+    pod["metadata"]["annotations"]["azure.workload.identity/skip-containers"]
+        .as_str()
+        .unwrap_or_default()
+        .split(';')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! An expectation beside the evidence. The only place where pass or fail is decided.
+//!
+//! Every hop is checked from more than one side where the target allows: what the pod said of itself, what the API server
+//! stored, and what the identity provider and the vault recorded must agree.
+
+mod admission;
+mod advice;
+mod exchange;
+mod pod;
+mod secret;
+mod token;
+
+use serde_json::Value;
+
+use crate::evidence::{Facts, PodEvidence};
+use crate::scenario::Expectation;
+use crate::verdict::{Difference, Hop, Judgement};
+
+/// Judges one expectation. Pure: the same evidence gives the same judgement.
+pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -> Judgement {
+    let result = match expectation {
+        Expectation::Admission(e) => admission::judge(e, evidence, facts),
+        Expectation::Pod(e) => pod::judge(e, evidence, facts),
+        Expectation::Token(e) => token::judge(e, evidence, facts),
+        Expectation::Exchange(e) => exchange::judge(e, evidence, facts),
+        Expectation::SecretRead(e) => secret::judge(e, evidence, facts),
+        Expectation::Log(e) => pod::judge_log(e, evidence),
+    };
+    match result {
+        Ok(()) => Judgement::Met,
+        Err(Unmet::NotYet(difference)) => Judgement::NotYet(difference),
+        Err(Unmet::Broken(difference)) => Judgement::Broken(difference),
+    }
+}
+
+/// Says an expectation in a sentence, for reports.
+pub fn describe(expectation: &Expectation) -> String {
+    use crate::scenario::{AdmissionOutcome, ExchangeOutcome, SecretReadOutcome};
+    match expectation {
+        Expectation::Admission(e) => match &e.outcome {
+            AdmissionOutcome::Mutated => format!("pod {} is admitted and mutated", e.of.value),
+            AdmissionOutcome::Unchanged => format!("pod {} is admitted unmutated", e.of.value),
+            AdmissionOutcome::Refused(r) => {
+                format!("pod {} is refused with {} and `{}`", e.of.value, r.status, r.message.value)
+            }
+        },
+        Expectation::Pod(e) => format!("pod {} is stored as described", e.name.value),
+        Expectation::Token(e) => format!("the token of pod {} names {}", e.of.value, e.subject.value),
+        Expectation::Exchange(e) => match &e.outcome {
+            ExchangeOutcome::Granted => format!("pod {} is granted an access token", e.by.value),
+            ExchangeOutcome::Refused(code) => {
+                format!("pod {} is refused an access token with {}", e.by.value, code.value)
+            }
+            ExchangeOutcome::NotConfigured(text) => {
+                format!("pod {} asks for no access token: `{}`", e.by.value, text.value)
+            }
+        },
+        Expectation::SecretRead(e) => match &e.outcome {
+            SecretReadOutcome::Allowed => format!("pod {} reads secret {}", e.by.value, e.secret.value),
+            SecretReadOutcome::Forbidden(code) => {
+                format!("pod {} is forbidden to read secret {} with {}", e.by.value, e.secret.value, code.value)
+            }
+            SecretReadOutcome::NotAttempted => format!("pod {} never asks for secret {}", e.by.value, e.secret.value),
+        },
+        Expectation::Log(e) => format!("pod {} prints `{}`", e.of.value, e.line.value),
+    }
+}
+
+/// Why an expectation is not met.
+enum Unmet {
+    /// A later look may help.
+    NotYet(Difference),
+    /// No later look can help.
+    Broken(Difference),
+}
+
+type Verdict = Result<(), Unmet>;
+
+fn broken(hop: Hop, expected: impl Into<String>, observed: impl Into<String>) -> Unmet {
+    Unmet::Broken(Difference::at(hop, expected, observed))
+}
+
+fn not_yet(hop: Hop, expected: impl Into<String>, observed: impl Into<String>) -> Unmet {
+    Unmet::NotYet(Difference::at(hop, expected, observed))
+}
+
+/// The pod as stored, or why there is none.
+fn stored<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, Unmet> {
+    if let Some(refused) = &evidence.refused {
+        let observed = format!("refused by the API server: {} {}", refused.status, refused.message);
+        return Err(Unmet::Broken(
+            Difference::at(Hop::Admission, expected, observed).advise(advice::refusal(&refused.message)),
+        ));
+    }
+    evidence.stored.as_ref().ok_or_else(|| not_yet(Hop::Admission, expected, "the pod was not created"))
+}
+
+/// The last document of a kind, or why there is none: an earlier hop, the pod's start, or patience.
+fn document<'a>(evidence: &'a PodEvidence, event: &str, hop: Hop, expected: &str) -> Result<&'a Value, Unmet> {
+    stored(evidence, expected)?;
+    if let Some(document) = evidence.document(event) {
+        return Ok(document);
+    }
+    if finished(evidence) {
+        let reached = evidence.documents.last().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
+        let hop = if reached == "nothing" { Hop::Pod } else { hop };
+        return Err(broken(
+            hop,
+            expected,
+            format!("the pod ended after saying `{reached}` and no `{event}`; {}", evidence.condition()),
+        ));
+    }
+    Err(not_yet(Hop::Pod, expected, format!("the pod has not said so yet; {}", evidence.condition())))
+}
+
+/// Whether the pod will say nothing more.
+fn finished(evidence: &PodEvidence) -> bool {
+    evidence.document("end").is_some() || matches!(evidence.phase(), "Succeeded" | "Failed")
+}
+
+/// The strings at a path of a document, for comparison and display.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| if value.is_null() { "absent".to_owned() } else { value.to_string() }, str::to_owned)
+}
+
+/// Compares one field.
+fn same(hop: Hop, what: &str, expected: &str, observed: &str) -> Verdict {
+    if expected == observed { Ok(()) } else { Err(broken(hop, format!("{what} = {expected}"), observed)) }
+}
+
+/// The exchanges of a plane that the identity provider or the vaults recorded.
+fn recorded<'a>(evidence: &'a PodEvidence, plane: &'a str) -> impl Iterator<Item = &'a Value> {
+    evidence.exchanges.iter().filter(move |exchange| exchange["plane"] == plane)
+}
+
+#[cfg(test)]
+mod tests;

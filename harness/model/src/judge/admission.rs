@@ -1,0 +1,184 @@
+//! What admission made of a pod.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Unmet, Verdict, advice, broken, stored};
+use crate::evidence::{Facts, PodEvidence};
+use crate::injection::{self, AUDIENCE, Container, LAYOUTS, Layout, VARIABLES};
+use crate::scenario::{AdmissionExpectation, AdmissionOutcome, Refusal};
+use crate::verdict::{Difference, Hop};
+
+pub(super) fn judge(expectation: &AdmissionExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
+    match &expectation.outcome {
+        AdmissionOutcome::Mutated => mutated(evidence, facts),
+        AdmissionOutcome::Unchanged => unchanged(evidence),
+        AdmissionOutcome::Refused(refusal) => refused(refusal, evidence),
+    }
+}
+
+fn refused(refusal: &Refusal, evidence: &PodEvidence) -> Verdict {
+    let expected = format!("refused with {} and `{}`", refusal.status, refusal.message.value);
+    let Some(seen) = &evidence.refused else {
+        return Err(match &evidence.stored {
+            Some(_) => broken(Hop::Admission, expected, "admitted"),
+            None => super::not_yet(Hop::Admission, expected, "the pod was not created"),
+        });
+    };
+    if seen.status == refusal.status && seen.message.contains(&refusal.message.value) {
+        Ok(())
+    } else {
+        Err(broken(Hop::Admission, expected, format!("refused with {} and `{}`", seen.status, seen.message)))
+    }
+}
+
+/// The layout that the pod must follow: the target's profile, or the one that the pod shows.
+pub(super) fn layout(pod: &Value, facts: &Facts) -> Layout {
+    let declared = facts.profile.as_deref().and_then(Layout::of);
+    declared.unwrap_or_else(|| {
+        let mounted = |layout: &Layout| {
+            injection::containers(pod).iter().any(|c| c.mounts.iter().any(|(_, path, _)| *path == layout.mount_path))
+        };
+        LAYOUTS.into_iter().find(mounted).unwrap_or(LAYOUTS[0])
+    })
+}
+
+fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
+    let expected = "admitted and mutated";
+    let pod = stored(evidence, expected)?;
+    let layout = layout(pod, facts);
+    let fault = |expected: String, observed: String| {
+        Unmet::Broken(Difference::at(Hop::Admission, expected, observed).advise(advice::NOT_MUTATED))
+    };
+
+    let volume = token_volume(pod, &layout)
+        .map_err(|observed| fault(format!("one projected volume with {}", layout.token_path), observed))?;
+    if volume.audience != AUDIENCE {
+        return Err(broken(Hop::Admission, format!("the projected token's audience = {AUDIENCE}"), volume.audience));
+    }
+    if !(3600..=86400).contains(&volume.expiration) {
+        return Err(broken(Hop::Admission, "expirationSeconds between 3600 and 86400", volume.expiration.to_string()));
+    }
+
+    let before: BTreeMap<&str, Container<'_>> =
+        injection::containers(&evidence.sent).into_iter().map(|c| (c.name, c)).collect();
+    let skipped = injection::skipped(&evidence.sent);
+    for container in injection::containers(pod) {
+        let sent = before.get(container.name);
+        if let Some(name) = container.repeated.iter().find(|name| VARIABLES.contains(name)) {
+            return Err(fault(format!("container {}: {name} once", container.name), "twice".to_owned()));
+        }
+        if skipped.contains(&container.name) {
+            untouched(&container, sent, volume.volume)?;
+        } else {
+            injected(&container, sent, volume.volume, &layout, facts)?;
+        }
+    }
+    Ok(())
+}
+
+/// The one volume that projects the token at the layout's path.
+pub(super) fn token_volume<'a>(pod: &'a Value, layout: &Layout) -> Result<injection::TokenSource<'a>, String> {
+    let mut found: Vec<_> =
+        injection::identity_tokens(pod).into_iter().filter(|source| source.path == layout.token_path).collect();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err("none".to_owned()),
+        n => Err(format!("{n} of them: {}", found.iter().map(|s| s.volume).collect::<Vec<_>>().join(", "))),
+    }
+}
+
+fn injected(
+    container: &Container<'_>,
+    sent: Option<&Container<'_>>,
+    volume: &str,
+    layout: &Layout,
+    facts: &Facts,
+) -> Verdict {
+    let name = container.name;
+    let mounts: Vec<_> = container.mounts.iter().filter(|(mounted, _, _)| *mounted == volume).collect();
+    let expected = format!("container {name}: volume {volume} mounted once at {}, read-only", layout.mount_path);
+    match mounts.as_slice() {
+        [(_, path, true)] if *path == layout.mount_path => {}
+        [] => {
+            return Err(Unmet::Broken(
+                Difference::at(Hop::Admission, expected, "not mounted").advise(advice::NOT_MUTATED),
+            ));
+        }
+        others => return Err(broken(Hop::Admission, expected, format!("{others:?}"))),
+    }
+    let token_file = layout.token_file();
+    let wanted = [
+        ("AZURE_TENANT_ID", facts.tenant_id.as_str()),
+        ("AZURE_FEDERATED_TOKEN_FILE", token_file.as_str()),
+        ("AZURE_AUTHORITY_HOST", facts.authority.as_str()),
+    ];
+    for (variable, value) in wanted {
+        let preset = sent.and_then(|sent| sent.env.get(variable));
+        let value = preset.copied().unwrap_or(Some(value));
+        match container.env.get(variable) {
+            Some(seen) if *seen == value => {}
+            seen => {
+                let shown = |v: Option<&str>| v.unwrap_or("from elsewhere").to_owned();
+                let observed = seen.map_or_else(|| "absent".to_owned(), |seen| shown(*seen));
+                return Err(broken(
+                    Hop::Admission,
+                    format!("container {name}: {variable} = {}", shown(value)),
+                    observed,
+                ));
+            }
+        }
+    }
+    if container.env.get("AZURE_CLIENT_ID") == Some(&Some(""))
+        && sent.is_none_or(|s| !s.env.contains_key("AZURE_CLIENT_ID"))
+    {
+        return Err(broken(
+            Hop::Admission,
+            format!("container {name}: AZURE_CLIENT_ID with a value, or absent"),
+            "empty",
+        ));
+    }
+    Ok(())
+}
+
+fn untouched(container: &Container<'_>, sent: Option<&Container<'_>>, volume: &str) -> Verdict {
+    let name = container.name;
+    if container.mounts.iter().any(|(mounted, _, _)| *mounted == volume) {
+        return Err(broken(
+            Hop::Admission,
+            format!("skipped container {name}: no mount of the token"),
+            format!("mounts {volume}"),
+        ));
+    }
+    added_variable(container, sent).map_or(Ok(()), |variable| {
+        Err(broken(Hop::Admission, format!("skipped container {name}: no {variable}"), "present"))
+    })
+}
+
+/// A variable of workload identity that the container has now and had not when it was sent.
+fn added_variable<'a>(container: &Container<'_>, sent: Option<&Container<'_>>) -> Option<&'a str> {
+    let had = |variable: &str| sent.is_some_and(|sent| sent.env.contains_key(variable));
+    VARIABLES.into_iter().find(|variable| container.env.contains_key(variable) && !had(variable))
+}
+
+fn unchanged(evidence: &PodEvidence) -> Verdict {
+    let expected = "admitted, with nothing of workload identity added";
+    let pod = stored(evidence, expected)?;
+    let before = injection::containers(&evidence.sent);
+    for container in injection::containers(pod) {
+        let sent = before.iter().find(|c| c.name == container.name);
+        if let Some(variable) = added_variable(&container, sent) {
+            return Err(broken(Hop::Admission, expected, format!("container {} got {variable}", container.name)));
+        }
+    }
+    let had = injection::identity_tokens(&evidence.sent);
+    match injection::identity_tokens(pod).into_iter().find(|source| !had.contains(source)) {
+        Some(added) => Err(broken(
+            Hop::Admission,
+            expected,
+            format!("volume {} projects a token for {}", added.volume, added.audience),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! What the projected token says, as the pod read it from its file.
+
+use serde_json::Value;
+
+use super::{Verdict, broken, document, same, text};
+use crate::evidence::{Facts, PodEvidence};
+use crate::injection::AUDIENCE;
+use crate::scenario::TokenExpectation;
+use crate::verdict::Hop;
+
+pub(super) fn judge(expectation: &TokenExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
+    let expected = format!("a projected token for {}", expectation.subject.value);
+    let token = read(evidence, &expected)?;
+    let claims = &token["claims"];
+    let issuer = expectation.issuer.as_ref().map_or(facts.issuer.as_str(), |issuer| issuer.value.as_str());
+    same(Hop::Token, "iss", issuer, &text(&claims["iss"]))?;
+    same(Hop::Token, "sub", &expectation.subject.value, &text(&claims["sub"]))?;
+    let audience = expectation.audience.as_ref().map_or(AUDIENCE, |audience| audience.value.as_str());
+    same(Hop::Token, "aud", &serde_json::json!([audience]).to_string(), &claims["aud"].to_string())?;
+    same(Hop::Token, "header alg", "RS256", &text(&token["header"]["alg"]))?;
+    if token["header"]["kid"].as_str().is_none_or(str::is_empty) {
+        return Err(broken(Hop::Token, "header kid", text(&token["header"]["kid"])));
+    }
+    let (issued, expires) = (claims["iat"].as_i64(), claims["exp"].as_i64());
+    let (Some(issued), Some(expires)) = (issued, expires) else {
+        return Err(broken(
+            Hop::Token,
+            "iat and exp as whole numbers",
+            format!("iat {}, exp {}", claims["iat"], claims["exp"]),
+        ));
+    };
+    if let Some(lifetime) = expectation.lifetime {
+        same(Hop::Token, "exp - iat", &lifetime.to_string(), &(expires - issued).to_string())?;
+    }
+    if claims["nbf"].as_i64().is_some_and(|not_before| not_before > issued) {
+        return Err(broken(Hop::Token, "nbf not after iat", format!("nbf {}, iat {issued}", claims["nbf"])));
+    }
+    bound(evidence, claims)
+}
+
+/// The token that the pod read.
+pub(super) fn read<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, super::Unmet> {
+    let token = document(evidence, "token", Hop::Token, expected)?;
+    if token["outcome"] == "absent" {
+        let observed = format!("no token file at {}: {}", text(&token["path"]), text(&token["message"]));
+        return Err(broken(Hop::Token, expected, observed));
+    }
+    Ok(token)
+}
+
+/// The token names the pod and the account that it was made for.
+fn bound(evidence: &PodEvidence, claims: &Value) -> Verdict {
+    let Some(pod) = &evidence.stored else { return Ok(()) };
+    let kubernetes = &claims["kubernetes.io"];
+    let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
+    let wanted = [
+        ("kubernetes.io namespace", text(&pod["metadata"]["namespace"]), text(&kubernetes["namespace"])),
+        ("kubernetes.io pod name", text(&pod["metadata"]["name"]), text(&kubernetes["pod"]["name"])),
+        ("kubernetes.io pod uid", text(&pod["metadata"]["uid"]), text(&kubernetes["pod"]["uid"])),
+        ("kubernetes.io serviceaccount name", account.to_owned(), text(&kubernetes["serviceaccount"]["name"])),
+    ];
+    for (what, expected, observed) in wanted {
+        same(Hop::Token, what, &expected, &observed)?;
+    }
+    Ok(())
+}

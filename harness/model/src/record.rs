@@ -1,0 +1,196 @@
+//! What is kept of a run: one record a case, versioned.
+
+use serde::{Deserialize, Serialize};
+
+use crate::located::Position;
+use crate::verdict::Hop;
+
+/// Version of the shape of `report.json`; a change that a reader can trip over raises it.
+pub const REPORT_VERSION: u32 = 1;
+
+/// The six outcomes, never mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every expectation was met.
+    Pass,
+    /// An expectation was not met.
+    Fail,
+    /// An expectation was not met, as the register of known deviations says.
+    ExpectedFail,
+    /// Every expectation was met although the register says otherwise: the register is stale.
+    UnexpectedPass,
+    /// The target lacks a capability that the case needs.
+    NotApplicable,
+    /// We or the set-up broke, not the product.
+    Blocked,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of reports.
+    pub const ALL: [Outcome; 6] = [
+        Outcome::Fail,
+        Outcome::UnexpectedPass,
+        Outcome::Blocked,
+        Outcome::Pass,
+        Outcome::ExpectedFail,
+        Outcome::NotApplicable,
+    ];
+
+    /// The word used in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Pass => "pass",
+            Outcome::Fail => "fail",
+            Outcome::ExpectedFail => "expected-fail",
+            Outcome::UnexpectedPass => "unexpected-pass",
+            Outcome::NotApplicable => "not-applicable",
+            Outcome::Blocked => "blocked",
+        }
+    }
+
+    /// Whether it keeps a run from being called conformant.
+    pub fn is_red(self) -> bool {
+        matches!(self, Outcome::Fail | Outcome::UnexpectedPass | Outcome::Blocked)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunRecord {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// The run's id.
+    pub run: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What was judged, and where.
+    pub environment: Environment,
+    /// One record a case, in order of id.
+    pub cases: Vec<Record>,
+    /// What was made and could not be removed.
+    pub leftovers: Vec<String>,
+    /// Whether it was interrupted before every case had run.
+    pub interrupted: bool,
+}
+
+/// What was judged, and where.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Environment {
+    /// The target's name.
+    pub target: String,
+    /// The webhook under test, with its version.
+    pub webhook: String,
+    /// Its profile, where known.
+    pub profile: Option<String>,
+    /// The API server's version.
+    pub kubernetes: Option<String>,
+    /// The harness's version.
+    pub harness: String,
+    /// What the target can do.
+    pub capabilities: Vec<String>,
+}
+
+/// One case from start to verdict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// The scenario's id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Its file, relative.
+    pub file: String,
+    /// The requirements that it shows.
+    pub requirements: Vec<String>,
+    /// Where its set-up comes from.
+    pub source: Option<String>,
+    /// The defect that it ran under.
+    pub sabotage: Option<String>,
+    /// What came out.
+    pub outcome: Outcome,
+    /// Why, where the outcome needs a reason: what is missing, what broke, which deviation is known.
+    pub reason: Option<String>,
+    /// Expectations that were not met, in order; the first is the broken hop.
+    pub failures: Vec<Failure>,
+    /// Every expectation, met or not.
+    pub checks: Vec<Check>,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What happened when.
+    pub timeline: Vec<Moment>,
+    /// Folder of the evidence, relative to the report's.
+    pub evidence: Option<String>,
+    /// Files in that folder.
+    pub artefacts: Vec<String>,
+}
+
+/// An expectation that was not met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Failure {
+    /// The hop that broke.
+    pub hop: Hop,
+    /// What was expected.
+    pub expected: String,
+    /// What was observed.
+    pub observed: String,
+    /// What to do about it, where that is known.
+    pub advice: Option<String>,
+    /// Where the scenario says so.
+    pub at: Position,
+    /// How often the world was looked at.
+    pub looks: u32,
+    /// For how long, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// An expectation and how it went.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Check {
+    /// What was expected, in a sentence.
+    pub expectation: String,
+    /// Where the scenario says so.
+    pub at: Position,
+    /// Whether it was met.
+    pub met: bool,
+    /// How often the world was looked at.
+    pub looks: u32,
+    /// For how long, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// A moment of a case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Moment {
+    /// Milliseconds after the case began.
+    pub at_ms: u64,
+    /// What happened.
+    pub what: String,
+}
+
+impl RunRecord {
+    /// How many cases came out so.
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.cases.iter().filter(|case| case.outcome == outcome).count()
+    }
+
+    /// How many cases really ran.
+    pub fn ran(&self) -> usize {
+        self.cases.len() - self.count(Outcome::NotApplicable)
+    }
+}

@@ -1,0 +1,208 @@
+//! Defects of the set-up: a scenario that is set up wrongly must turn red.
+//!
+//! Defects of the product and of what stands in for Azure and the cluster live there; these change the scenario itself.
+
+use serde_json::Value;
+
+use crate::located::{Located, Text};
+use crate::scenario::{AccessPolicy, ClusterState, FederatedCredential, Scenario, SecretRight, Step, WebhookState};
+
+/// Every defect of the set-up, with a sentence.
+pub const SETUP_DEFECTS: &[(&str, &str)] = &[
+    ("setup/forgets-access-policy", "nobody is given any right on a vault"),
+    ("setup/grants-every-principal", "every principal is given every right on each vault"),
+    ("setup/forgets-federated-credential", "no identity gets a federated credential"),
+    ("setup/trusts-this-pod", "every identity trusts the pods' real issuer, subject and audience"),
+    ("setup/forgets-client-id", "no account carries the client-id annotation"),
+    ("setup/adds-client-id", "every account carries the client-id annotation"),
+    ("setup/forgets-pod-label", "no pod carries the label"),
+    ("setup/adds-pod-label", "every pod carries the label"),
+    ("setup/keeps-webhook", "the webhook stays installed and reachable"),
+    ("setup/forgets-skip-annotation", "no pod names containers to skip"),
+    ("setup/stores-another-secret", "the vault holds other values than were asked for"),
+];
+
+const LABEL: &str = "azure.workload.identity/use";
+const CLIENT_ID: &str = "azure.workload.identity/client-id";
+const SKIP: &str = "azure.workload.identity/skip-containers";
+
+/// Whether this is a defect of the set-up.
+pub fn is_setup_defect(name: &str) -> bool {
+    SETUP_DEFECTS.iter().any(|(known, _)| *known == name)
+}
+
+/// Sets the scenario up wrongly. A name that is not a defect of the set-up changes nothing.
+pub fn apply(scenario: &mut Scenario, name: &str) {
+    match name {
+        "setup/forgets-access-policy" => {
+            scenario.given.azure.vaults.values_mut().for_each(|vault| vault.access.clear())
+        }
+        "setup/grants-every-principal" => grant_everyone(scenario),
+        "setup/forgets-federated-credential" => {
+            scenario.given.azure.identities.values_mut().for_each(|identity| identity.federated.clear());
+        }
+        "setup/trusts-this-pod" => trust_this_pod(scenario),
+        "setup/forgets-client-id" => each_account(scenario, &mut |annotations| annotations.remove(CLIENT_ID)),
+        "setup/adds-client-id" => {
+            if let Some(handle) = scenario.given.azure.identities.keys().next().cloned() {
+                let id = format!("{{{{{handle}.client-id}}}}");
+                each_account(scenario, &mut |annotations| annotations.set(CLIENT_ID, &id));
+            }
+        }
+        "setup/forgets-pod-label" => each_pod(scenario, "labels", &mut |labels| labels.remove(LABEL)),
+        "setup/adds-pod-label" => each_pod(scenario, "labels", &mut |labels| labels.set(LABEL, "true")),
+        "setup/keeps-webhook" => scenario.given.webhook = WebhookState::Installed,
+        "setup/forgets-skip-annotation" => {
+            each_pod(scenario, "annotations", &mut |annotations| annotations.remove(SKIP))
+        }
+        "setup/stores-another-secret" => {
+            // The expectation keeps the value that was asked for; see `Vault::decoy`.
+            scenario.given.azure.vaults.values_mut().for_each(|vault| vault.decoy = true);
+        }
+        _ => {}
+    }
+}
+
+fn grant_everyone(scenario: &mut Scenario) {
+    let azure = &mut scenario.given.azure;
+    let principals: Vec<String> = azure.identities.keys().chain(azure.service_principals.keys()).cloned().collect();
+    for vault in azure.vaults.values_mut() {
+        vault.access = principals
+            .iter()
+            .map(|handle| {
+                Located::nowhere(AccessPolicy {
+                    to: handle.as_str().into(),
+                    secrets: vec![SecretRight::Get, SecretRight::List],
+                })
+            })
+            .collect();
+    }
+}
+
+/// Subjects are guessed from the pods: their namespace and account. Pods of inline objects and manifests count too.
+fn trust_this_pod(scenario: &mut Scenario) {
+    let mut subjects: Vec<String> = Vec::new();
+    let own = "{{namespace}}".to_owned();
+    for step in &scenario.when {
+        match &step.value {
+            Step::CreatePod(pod) => {
+                let namespace = pod.namespace.as_ref().map_or(&own, |text| &text.value);
+                let account = pod.service_account.as_ref().map_or("default", |text| text.value.as_str());
+                subjects.push(format!("system:serviceaccount:{namespace}:{account}"));
+            }
+            Step::Apply(manifests) => {
+                let objects =
+                    manifests.objects.iter().map(|o| &o.value).chain(manifests.loaded.iter().map(|l| &l.object));
+                for pod in objects.filter(|object| object["kind"] == "Pod") {
+                    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or(&own);
+                    let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
+                    subjects.push(format!("system:serviceaccount:{namespace}:{account}"));
+                }
+            }
+        }
+    }
+    subjects.sort();
+    subjects.dedup();
+    for identity in scenario.given.azure.identities.values_mut() {
+        identity.federated = subjects
+            .iter()
+            .map(|subject| {
+                let subject: Text = subject.as_str().into();
+                Located::nowhere(FederatedCredential { name: None, issuer: None, subject, audience: None })
+            })
+            .collect();
+    }
+}
+
+/// Labels or annotations, written in a scenario or in an object.
+enum Entries<'a> {
+    Written(&'a mut std::collections::BTreeMap<String, Text>),
+    Object(&'a mut Value),
+}
+
+impl Entries<'_> {
+    fn remove(&mut self, key: &str) {
+        match self {
+            Entries::Written(map) => _ = map.remove(key),
+            Entries::Object(value) => {
+                if let Some(map) = value.as_object_mut() {
+                    map.remove(key);
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, key: &str, to: &str) {
+        match self {
+            Entries::Written(map) => _ = map.insert(key.to_owned(), to.into()),
+            Entries::Object(value) => value[key] = to.into(),
+        }
+    }
+}
+
+fn each_account(scenario: &mut Scenario, change: &mut dyn FnMut(&mut Entries<'_>)) {
+    for state in &mut scenario.given.cluster {
+        match &mut state.value {
+            ClusterState::ServiceAccount(account) => change(&mut Entries::Written(&mut account.annotations)),
+            ClusterState::Manifests(manifests) => each_object(manifests, "ServiceAccount", "annotations", change),
+            ClusterState::Namespace(_) => {}
+        }
+    }
+}
+
+fn each_pod(scenario: &mut Scenario, field: &str, change: &mut dyn FnMut(&mut Entries<'_>)) {
+    for step in &mut scenario.when {
+        match &mut step.value {
+            Step::CreatePod(pod) => {
+                change(&mut Entries::Written(if field == "labels" { &mut pod.labels } else { &mut pod.annotations }));
+            }
+            Step::Apply(manifests) => each_object(manifests, "Pod", field, change),
+        }
+    }
+}
+
+fn each_object(
+    manifests: &mut crate::scenario::Manifests,
+    kind: &str,
+    field: &str,
+    change: &mut dyn FnMut(&mut Entries<'_>),
+) {
+    let objects =
+        manifests.objects.iter_mut().map(|o| &mut o.value).chain(manifests.loaded.iter_mut().map(|l| &mut l.object));
+    for object in objects.filter(|object| object["kind"] == kind) {
+        change(&mut Entries::Object(&mut object["metadata"][field]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
+
+    #[test]
+    fn every_defect_of_the_set_up_changes_a_scenario_that_it_can_bite() {
+        let original = crate::parse::scenario("s.yaml", SCENARIO.as_bytes()).unwrap();
+        for (name, sentence) in SETUP_DEFECTS {
+            let mut changed = original.clone();
+            if *name == "setup/keeps-webhook" {
+                changed.given.webhook = WebhookState::Absent;
+            }
+            if *name == "setup/adds-pod-label" {
+                apply(&mut changed, "setup/forgets-pod-label");
+            }
+            let before = format!("{changed:?}");
+            apply(&mut changed, name);
+            assert_ne!(before, format!("{changed:?}"), "{name}: {sentence}");
+            assert!(is_setup_defect(name));
+        }
+    }
+
+    #[test]
+    fn trusting_this_pod_names_its_own_account() {
+        let mut scenario = crate::parse::scenario("s.yaml", SCENARIO.as_bytes()).unwrap();
+        apply(&mut scenario, "setup/trusts-this-pod");
+        let trusted = &scenario.given.azure.identities["app1"].federated[0].subject.value;
+        assert_eq!(trusted, "system:serviceaccount:{{namespace}}:sa");
+    }
+}

@@ -1,0 +1,97 @@
+//! A target: everything that the engine may know about where it is, as data.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::capability::Capability;
+use crate::secret::Secret;
+
+/// A cluster, an Azure and a webhook under test.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What reports call it.
+    pub name: String,
+    /// The cluster.
+    pub cluster: ClusterTarget,
+    /// The Azure.
+    pub azure: AzureTarget,
+    /// What pods need besides what the scenario gives them.
+    pub pods: PodAdditions,
+    /// The webhook under test.
+    pub webhook: WebhookUnderTest,
+    /// What it can do.
+    pub capabilities: BTreeSet<Capability>,
+    /// How long an expectation may take where its scenario does not say.
+    pub patience: Duration,
+    /// Whether cluster and Azure end with this process, so that nothing made in them can outlive it.
+    pub ends_with_process: bool,
+}
+
+/// How the cluster is reached.
+#[derive(Debug, Clone)]
+pub struct ClusterTarget {
+    /// The kubeconfig's text.
+    pub kubeconfig: Secret,
+    /// The context in it; the current one when `None`.
+    pub context: Option<String>,
+    /// Path on the API server that gives back admission exchanges, where [`Capability::AdmissionJournal`] is there.
+    pub admission_journal: Option<String>,
+}
+
+/// How Azure is reached.
+#[derive(Debug, Clone)]
+pub struct AzureTarget {
+    /// The identity provider, such as `https://login.microsoftonline.com/`.
+    pub authority: String,
+    /// Azure Resource Manager, such as `https://management.azure.com/`.
+    pub resource_manager: String,
+    /// Microsoft Graph, such as `https://graph.microsoft.com/`.
+    pub graph: String,
+    /// The domain of vaults, such as `vault.azure.net`.
+    pub vault_domain: String,
+    /// Tenant id.
+    pub tenant_id: String,
+    /// Subscription id.
+    pub subscription_id: String,
+    /// Where resources are made.
+    pub location: String,
+    /// How we sign in to set things up.
+    pub credential: Credential,
+    /// Certificates to trust, as PEM; the public roots when `None`.
+    pub trust_roots: Option<String>,
+    /// Where all those names are really served; by DNS when `None`.
+    pub connect: Option<SocketAddr>,
+    /// Where exchanges can be read back, where [`Capability::RequestJournal`] is there.
+    pub journal: Option<String>,
+}
+
+/// How the harness signs in. Never how a pod does.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// An application with a client secret.
+    ClientSecret {
+        /// Client id.
+        client_id: String,
+        /// Its secret.
+        secret: Secret,
+    },
+}
+
+/// What pods need so that real names lead to where Azure is served, and its certificates are trusted.
+#[derive(Debug, Clone, Default)]
+pub struct PodAdditions {
+    /// The address that serves every Azure name, for `hostAliases`; DNS when `None`.
+    pub azure_address: Option<IpAddr>,
+    /// A CA bundle to mount, with the variables that make each runtime trust it.
+    pub ca_bundle: Option<String>,
+}
+
+/// The webhook under test.
+#[derive(Debug, Clone)]
+pub struct WebhookUnderTest {
+    /// What reports call it, with its version.
+    pub name: String,
+    /// Its profile, `1.5` or `1.6`; recognised from what it does when `None`.
+    pub profile: Option<String>,
+}
