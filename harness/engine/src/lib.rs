@@ -1,1 +1,25 @@
-//! Drives one planned case on a cluster and an Azure that it knows only as addresses, trust roots, a credential and capabilities.
+//! Drives one planned case on a cluster and an Azure that it knows only as addresses, trust roots, a credential and
+//! capabilities.
+//!
+//! The order of stages is in [`case`]'s one function. A difference between targets that is not an address, a certificate
+//! or a credential is a capability; nothing here asks where it is.
+
+mod act;
+mod azure;
+mod bindings;
+mod case;
+mod cluster;
+mod evidence;
+mod lease;
+mod ledger;
+mod observe;
+mod provision;
+mod session;
+mod settle;
+mod sweep;
+mod webhook;
+
+pub use case::{CaseOptions, Event};
+pub use ledger::{Ledger, LedgerError};
+pub use session::{Session, SessionError};
+pub use sweep::{SweepReport, sweep};

@@ -1,0 +1,320 @@
+//! One case from start to record: the one place that knows the order of stages.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use futures::FutureExt;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use wi_model::evidence::{Facts, PodEvidence};
+use wi_model::judge;
+use wi_model::located::Located;
+use wi_model::plan::Case;
+use wi_model::record::{Check, Failure, Moment, Outcome, Record};
+use wi_model::redact::Redactor;
+use wi_model::scenario::Expectation;
+use wi_model::secret::Secret;
+use wi_model::target::Credential;
+use wi_model::verdict::{Difference, Hop, Judgement};
+
+use crate::act::{Pods, Stage};
+use crate::evidence::Folder;
+use crate::lease::Lease;
+use crate::observe::Observer;
+use crate::provision::{Ground, Provisioned};
+use crate::session::Session;
+use crate::settle;
+
+/// How a case is run.
+#[derive(Debug, Clone)]
+pub struct CaseOptions {
+    /// Folder of reports; the case's evidence goes to `cases/<id>` in it.
+    pub evidence_root: PathBuf,
+    /// Ends the case in good order.
+    pub cancel: CancellationToken,
+}
+
+/// What a case reports while it runs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// It has begun.
+    CaseStarted {
+        /// The case.
+        id: String,
+    },
+    /// It has come to a stage.
+    Stage {
+        /// The case.
+        id: String,
+        /// The stage.
+        what: String,
+    },
+    /// It has come to its end.
+    CaseEnded {
+        /// The case.
+        id: String,
+        /// What came out.
+        outcome: Outcome,
+    },
+}
+
+/// A case under way.
+struct Running<'a> {
+    session: &'a Session,
+    case: &'a Case,
+    options: &'a CaseOptions,
+    on_event: &'a (dyn Fn(&Event) + Sync),
+    began: Instant,
+    record: Record,
+}
+
+/// Why a case cannot be judged: ours, not the product's.
+struct Blocked(String);
+
+pub(crate) async fn run(
+    session: &Session,
+    case: &Case,
+    options: &CaseOptions,
+    on_event: &(dyn Fn(&Event) + Sync),
+) -> Record {
+    on_event(&Event::CaseStarted { id: case.id.clone() });
+    let folder = options.evidence_root.join("cases").join(&case.id);
+    let record = blank(case, format!("cases/{}", case.id));
+    let mut running = Running { session, case, options, on_event, began: Instant::now(), record };
+    let mut redactor = Redactor::new(known_secrets(session));
+    let mut lease = Lease::new(session.ledger.clone());
+    let pods = Mutex::new(Pods::new());
+    let mut given = Vec::new();
+
+    let outcome = match Folder::mark_start(&folder) {
+        Err(error) => Err(Blocked(format!("the evidence folder {} cannot be written: {error}", folder.display()))),
+        Ok(()) => {
+            let stages = async {
+                let ready = running.provision(&mut lease).await?;
+                redactor = Redactor::new(known_secrets(session).into_iter().chain(ready.secrets.iter().cloned()));
+                given.clone_from(&ready.objects);
+                running.act(&ready, &mut lease, &pods).await?;
+                running.judge(&ready, &redactor, &pods).await
+            };
+            // A panic is ours to report, and must not keep what was made from being removed.
+            caught(stages).await
+        }
+    };
+    running.note("releasing");
+    let left = lease.release(&session.cluster, &session.azure.uncancelled()).await;
+    session.leave_behind(&left);
+
+    match outcome {
+        Ok(()) if running.record.failures.is_empty() => running.record.outcome = Outcome::Pass,
+        Ok(()) => running.record.outcome = Outcome::Fail,
+        Err(Blocked(why)) => {
+            running.record.outcome = Outcome::Blocked;
+            running.record.reason = Some(redactor.text(&why));
+        }
+    }
+    running.note(&format!("ended: {}", running.record.outcome));
+    running.record.duration_ms = milliseconds(running.began);
+    let mut record = running.record;
+    let mut writer = Folder::new(folder, &redactor);
+    let pods = pods.into_inner();
+    let written = writer.given(&given).and_then(|()| writer.pods(&pods)).and_then(|()| writer.finish(&mut record));
+    if let Err(error) = written {
+        record.outcome = Outcome::Blocked;
+        record.reason = Some(format!("the evidence could not be written: {error}"));
+    }
+    on_event(&Event::CaseEnded { id: case.id.clone(), outcome: record.outcome });
+    record
+}
+
+impl Running<'_> {
+    fn note(&mut self, what: &str) {
+        self.record.timeline.push(Moment { at_ms: milliseconds(self.began), what: what.to_owned() });
+        (self.on_event)(&Event::Stage { id: self.case.id.clone(), what: what.to_owned() });
+    }
+
+    async fn provision(&mut self, lease: &mut Lease) -> Result<Provisioned, Blocked> {
+        self.note("setting up");
+        let session = self.session;
+        let ground = Ground {
+            cluster: &session.cluster,
+            azure: &session.azure,
+            pods: &session.target.pods,
+            facts: session.facts.clone(),
+            run_id: &session.run_id,
+            cancel: &self.options.cancel,
+        };
+        let provisioned = self.options.cancel.run_until_cancelled(ground.provision(self.case, lease)).await;
+        match provisioned {
+            Some(Ok(provisioned)) => Ok(provisioned),
+            Some(Err(why)) => Err(Blocked(format!("the set-up failed: {why}"))),
+            None => Err(Blocked("interrupted".to_owned())),
+        }
+    }
+
+    async fn act(&mut self, ready: &Provisioned, lease: &mut Lease, pods: &Mutex<Pods>) -> Result<(), Blocked> {
+        let stage = Stage {
+            cluster: &self.session.cluster,
+            pods: &self.session.target.pods,
+            facts: &ready.facts,
+            namespace: &ready.namespace,
+        };
+        for (index, step) in ready.scenario.when.iter().enumerate() {
+            self.note(&format!("step {} (line {})", index + 1, step.at.line));
+            let mut pods = pods.lock().await;
+            let performed = self.options.cancel.run_until_cancelled(stage.perform(&step.value, lease, &mut pods)).await;
+            match performed {
+                Some(Ok(())) => {}
+                Some(Err(why)) => {
+                    return Err(Blocked(format!("{}:{}: step {}: {why}", self.case.file, step.at.line, index + 1)));
+                }
+                None => return Err(Blocked("interrupted".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges every expectation in order. After the first that does not hold, the later ones are looked at once: their
+    /// state tells what followed from it.
+    async fn judge(&mut self, ready: &Provisioned, redactor: &Redactor, pods: &Mutex<Pods>) -> Result<(), Blocked> {
+        let session = self.session;
+        let observer = Observer {
+            cluster: &session.cluster,
+            azure: &session.azure,
+            redactor,
+            journal_since: session.journal_start,
+        };
+        for expectation in &ready.scenario.then {
+            let sentence = judge::describe(&expectation.value);
+            self.note(&format!("expecting that {sentence}"));
+            self.expect(expectation, ready, &observer, pods, sentence).await?;
+        }
+        let mut pods = pods.lock().await;
+        for ((namespace, name), pod) in pods.iter_mut() {
+            let looked = observer.look(namespace, name, pod).await;
+            looked
+                .and(observer.explain(namespace, name, pod).await)
+                .map_err(|why| Blocked(format!("the evidence of pod {name}: {why}")))?;
+        }
+        Ok(())
+    }
+
+    async fn expect(
+        &mut self,
+        expectation: &Located<Expectation>,
+        ready: &Provisioned,
+        observer: &Observer<'_>,
+        pods: &Mutex<Pods>,
+        sentence: String,
+    ) -> Result<(), Blocked> {
+        let (name, namespace) = expectation.value.pod();
+        let key = (namespace.unwrap_or(&ready.namespace).to_owned(), name.to_owned());
+        let moving = !matches!(expectation.value, Expectation::Admission(_) | Expectation::Pod(_));
+        let patience = expectation.value.within().unwrap_or(self.session.target.patience);
+        let bound = if self.record.failures.is_empty() { patience } else { std::time::Duration::ZERO };
+        let fault = std::sync::Mutex::new(None);
+        let look = || async {
+            let mut pods = pods.lock().await;
+            let Some(pod) = pods.get_mut(&key) else {
+                return Judgement::Broken(Difference::at(
+                    Hop::SetUp,
+                    format!("pod {} in namespace {}", key.1, key.0),
+                    "no step created it there",
+                ));
+            };
+            if moving && let Err(why) = observer.look(&key.0, &key.1, pod).await {
+                if let Ok(mut fault) = fault.lock() {
+                    *fault = Some(why.clone());
+                }
+                return Judgement::NotYet(Difference::at(Hop::SetUp, "to look at the pod", why));
+            }
+            if let Ok(mut fault) = fault.lock() {
+                *fault = None;
+            }
+            let judgement = judge::judge(&expectation.value, pod, &ready.facts);
+            if matches!(judgement, Judgement::NotYet(_)) && !finished(pod) {
+                // Events say why a pod does not start; they are asked for only while it matters.
+                let _ = observer.explain(&key.0, &key.1, pod).await;
+                return judge::judge(&expectation.value, pod, &ready.facts);
+            }
+            judgement
+        };
+        let Some(settled) = settle::within(bound, &self.options.cancel, look).await else {
+            return Err(Blocked("interrupted".to_owned()));
+        };
+        if let Some(why) = fault.into_inner().ok().flatten() {
+            return Err(Blocked(format!("the pod could not be looked at: {why}")));
+        }
+        let waited_ms = u64::try_from(settled.waited.as_millis()).unwrap_or(u64::MAX);
+        let (at, looks) = (expectation.at, settled.looks);
+        self.record.checks.push(Check {
+            expectation: sentence,
+            at,
+            met: settled.difference.is_none(),
+            looks,
+            waited_ms,
+        });
+        if let Some(difference) = settled.difference {
+            self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
+            let Difference { hop, expected, observed, advice } = difference;
+            self.record.failures.push(Failure { hop, expected, observed, advice, at, looks, waited_ms });
+        }
+        Ok(())
+    }
+}
+
+fn finished(pod: &PodEvidence) -> bool {
+    matches!(pod.phase(), "Succeeded" | "Failed")
+}
+
+async fn caught(stages: impl Future<Output = Result<(), Blocked>>) -> Result<(), Blocked> {
+    AssertUnwindSafe(stages).catch_unwind().await.unwrap_or_else(|panic| {
+        let text =
+            panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(Blocked(format!("the harness panicked: {}", text.unwrap_or_default())))
+    })
+}
+
+fn known_secrets(session: &Session) -> Vec<Secret> {
+    let Credential::ClientSecret { secret, .. } = &session.target.azure.credential;
+    vec![secret.clone(), session.target.cluster.kubeconfig.clone()]
+}
+
+fn milliseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn blank(case: &Case, evidence: String) -> Record {
+    Record {
+        id: case.id.clone(),
+        title: case.scenario.title.value.clone(),
+        file: case.file.clone(),
+        requirements: case.scenario.requirements.iter().map(|id| id.value.clone()).collect(),
+        source: case.scenario.source.clone(),
+        sabotage: case.sabotage.clone(),
+        outcome: Outcome::Blocked,
+        reason: None,
+        failures: Vec::new(),
+        checks: Vec::new(),
+        started: jiff::Timestamp::now().to_string(),
+        duration_ms: 0,
+        timeline: Vec::new(),
+        evidence: Some(evidence),
+        artefacts: Vec::new(),
+    }
+}
+
+/// What the session knows, as facts.
+pub(crate) fn facts(session: &crate::session::Known) -> Facts {
+    Facts {
+        issuer: session.issuer.clone(),
+        tenant_id: session.tenant_id.clone(),
+        authority: session.authority.clone(),
+        profile: session.profile.clone(),
+        pods_run: session.pods_run,
+        request_journal: session.request_journal,
+        ..Facts::default()
+    }
+}

@@ -1,0 +1,283 @@
+//! A cluster: a client, and what the engine asks of it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use wi_model::evidence::{EventEvidence, RefusalEvidence};
+use wi_model::target::ClusterTarget;
+
+use crate::settle;
+
+/// The manager of fields that we write.
+const MANAGER: &str = "wi-conformance";
+/// How long something that was deleted may take to be gone.
+const GONE: Duration = Duration::from_secs(45);
+
+/// A connected cluster.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    client: kube::Client,
+    journal: Option<String>,
+}
+
+/// An error and its sources in one line.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut current = error.source();
+    while let Some(layer) = current {
+        let layer_text = layer.to_string();
+        if !text.contains(&layer_text) {
+            text.push_str(": ");
+            text.push_str(&layer_text);
+        }
+        current = layer.source();
+    }
+    text
+}
+
+/// What became of a request to create something.
+pub(crate) enum Created {
+    /// The object as stored.
+    Stored(Value),
+    /// The API server's refusal.
+    Refused(RefusalEvidence),
+}
+
+impl Cluster {
+    /// Connects as the target says.
+    pub(crate) async fn connect(target: &ClusterTarget) -> Result<Self, String> {
+        let kubeconfig = Kubeconfig::from_yaml(target.kubeconfig.expose())
+            .map_err(|error| format!("the kubeconfig cannot be read: {}", sentence(&error)))?;
+        let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(|error| format!("the kubeconfig is not usable: {}", sentence(&error)))?;
+        // A refusal is evidence: it must be seen as it is, not asked for again.
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(10));
+        let client = kube::Client::try_from(config)
+            .map_err(|error| format!("no client for the cluster: {}", sentence(&error)))?;
+        Ok(Cluster { client, journal: target.admission_journal.clone() })
+    }
+
+    /// The API server's version.
+    pub(crate) async fn version(&self) -> Result<String, kube::Error> {
+        Ok(self.client.apiserver_version().await?.git_version)
+    }
+
+    /// The issuer, byte for byte, from the discovery document.
+    pub(crate) async fn issuer(&self) -> Result<String, String> {
+        let document = self.get_path("/.well-known/openid-configuration").await?;
+        document["issuer"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| format!("the discovery document names no issuer: {document}"))
+    }
+
+    /// What admission webhooks were asked and what they answered in a namespace; nothing where the cluster cannot tell.
+    pub(crate) async fn admission_journal(&self, namespace: &str) -> Result<Vec<Value>, String> {
+        let Some(path) = &self.journal else { return Ok(Vec::new()) };
+        let journal = self.get_path(&format!("{path}?namespace={namespace}")).await?;
+        match journal {
+            Value::Array(entries) => Ok(entries),
+            other => Err(format!("{path} gave no list: {other}")),
+        }
+    }
+
+    async fn get_path(&self, path: &str) -> Result<Value, String> {
+        let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+        self.client.request(request).await.map_err(|error| format!("GET {path}: {}", sentence(&error)))
+    }
+
+    fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        match namespace.filter(|_| !cluster_scoped(kind)) {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// The API of an object, by what it says of itself.
+    fn api_of(&self, object: &Value) -> Api<DynamicObject> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        self.api(&text(&object["apiVersion"]), &text(&object["kind"]), object["metadata"]["namespace"].as_str())
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// Anything but the API server's own refusal.
+    pub(crate) async fn create(&self, object: &Value) -> Result<Created, String> {
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+        match self
+            .api_of(object)
+            .create(&PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }, &typed)
+            .await
+        {
+            Ok(stored) => Ok(Created::Stored(serde_json::to_value(stored).map_err(|error| error.to_string())?)),
+            Err(kube::Error::Api(status)) => Ok(Created::Refused(RefusalEvidence {
+                status: status.code,
+                reason: status.reason,
+                message: status.message,
+            })),
+            Err(error) => Err(sentence(&error)),
+        }
+    }
+
+    /// An object, if it is there.
+    pub(crate) async fn get(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<Value>, kube::Error> {
+        let found = self.api(api_version, kind, namespace).get_opt(name).await?;
+        Ok(found.map(|object| serde_json::to_value(object).unwrap_or_default()))
+    }
+
+    /// Changes an object by a merge patch.
+    pub(crate) async fn merge(&self, object: &Value, patch: &Value) -> Result<(), kube::Error> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        self.api_of(object).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    }
+
+    /// Deletes an object and waits until it is gone. Pods are ended at once: nobody needs what they would still say.
+    pub(crate) async fn remove(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<(), kube::Error> {
+        let api = self.api(api_version, kind, namespace);
+        let params = if kind == "Pod" { DeleteParams::default().grace_period(0) } else { DeleteParams::background() };
+        match api.delete(name, &params).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let gone = || async { matches!(api.get_opt(name).await, Ok(None)).then_some(()) };
+        let _ = settle::until(GONE, &CancellationToken::new(), gone).await;
+        match api.get_opt(name).await? {
+            None => Ok(()),
+            Some(_) => Err(kube::Error::Service(
+                format!("{kind} {name} is still there {} s after its deletion", GONE.as_secs()).into(),
+            )),
+        }
+    }
+
+    /// Puts an object back as it was.
+    pub(crate) async fn restore(&self, object: &Value) -> Result<(), kube::Error> {
+        let api = self.api_of(object);
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let mut fresh = object.clone();
+        if let Some(metadata) = fresh["metadata"].as_object_mut() {
+            for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+                metadata.remove(field);
+            }
+        }
+        match api.get_opt(name).await? {
+            None => {
+                let typed: DynamicObject = serde_json::from_value(fresh).map_err(kube::Error::SerdeError)?;
+                api.create(&PostParams::default(), &typed).await?;
+            }
+            Some(current) => {
+                fresh["metadata"]["resourceVersion"] = current.metadata.resource_version.into();
+                let typed: DynamicObject = serde_json::from_value(fresh).map_err(kube::Error::SerdeError)?;
+                api.replace(name, &PostParams::default(), &typed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Webhook configurations that hold a webhook of this name.
+    pub(crate) async fn webhook_configurations(&self, webhook: &str) -> Result<Vec<Value>, kube::Error> {
+        let (api_version, kind) = ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration");
+        let all = self.api(api_version, kind, None).list(&ListParams::default()).await?;
+        let mut found = Vec::new();
+        for object in all.items {
+            let mut object = serde_json::to_value(object).unwrap_or_default();
+            object["apiVersion"] = api_version.into();
+            object["kind"] = kind.into();
+            if object["webhooks"].as_array().into_iter().flatten().any(|hook| hook["name"] == webhook) {
+                found.push(object);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Waits until pods may be created in a namespace: its `default` account is there.
+    pub(crate) async fn wait_for_default_account(
+        &self,
+        namespace: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), settle::Unsettled> {
+        let there = || async {
+            matches!(self.get("v1", "ServiceAccount", Some(namespace), "default").await, Ok(Some(_))).then_some(())
+        };
+        settle::until(Duration::from_secs(30), cancel, there).await
+    }
+
+    /// Whether a namespace is there.
+    pub(crate) async fn has_namespace(&self, name: &str) -> Result<bool, kube::Error> {
+        Ok(Api::<Namespace>::all(self.client.clone()).get_opt(name).await?.is_some())
+    }
+
+    /// What a container printed so far; nothing while it has not started.
+    pub(crate) async fn log(&self, namespace: &str, pod: &str, container: &str) -> Result<String, kube::Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let params = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
+        match api.logs(pod, &params).await {
+            Ok(text) => Ok(text),
+            Err(kube::Error::Api(status)) if status.code == 400 || status.code == 404 => Ok(String::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Events about an object.
+    pub(crate) async fn events(&self, namespace: &str, name: &str) -> Result<Vec<EventEvidence>, kube::Error> {
+        let selector = format!("involvedObject.name={name}");
+        let events = self.api("v1", "Event", Some(namespace)).list(&ListParams::default().fields(&selector)).await?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(events
+            .items
+            .iter()
+            .map(|event| EventEvidence {
+                kind: text(&event.data["type"]),
+                reason: text(&event.data["reason"]),
+                message: text(&event.data["message"]),
+            })
+            .collect())
+    }
+}
+
+/// Kinds that live in no namespace, of those that a scenario may hand in.
+pub(crate) fn cluster_scoped(kind: &str) -> bool {
+    matches!(
+        kind,
+        "Namespace"
+            | "Node"
+            | "PersistentVolume"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "PriorityClass"
+            | "StorageClass"
+            | "CustomResourceDefinition"
+            | "MutatingWebhookConfiguration"
+            | "ValidatingWebhookConfiguration"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+    )
+}
+
+/// A namespace of ours.
+pub(crate) fn namespace(name: &str, labels: Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } })
+}

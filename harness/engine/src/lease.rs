@@ -1,0 +1,72 @@
+//! What a case owns, released in reverse order, whatever became of the case.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::azure::Azure;
+use crate::cluster::Cluster;
+use crate::ledger::{Ledger, LedgerError, Owned};
+
+/// How long one release may take.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// What is owned, in order of creation. Consumed by [`Lease::release`].
+pub(crate) struct Lease {
+    ledger: Arc<Ledger>,
+    owned: Vec<(u64, Owned)>,
+}
+
+impl Lease {
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Lease { ledger, owned: Vec::new() }
+    }
+
+    /// Writes down something that is about to be made.
+    pub(crate) fn take(&mut self, owned: Owned) -> Result<(), LedgerError> {
+        let number = self.ledger.owns(&owned)?;
+        self.owned.push((number, owned));
+        Ok(())
+    }
+
+    /// Writes down something that can be undone only after everything else.
+    pub(crate) fn take_first(&mut self, owned: Owned) -> Result<(), LedgerError> {
+        let number = self.ledger.owns(&owned)?;
+        self.owned.insert(0, (number, owned));
+        Ok(())
+    }
+
+    /// Undoes everything, the latest first. What cannot be undone is returned in words, and stays in the ledger.
+    pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure) -> Vec<String> {
+        let mut left = Vec::new();
+        while let Some((number, owned)) = self.owned.pop() {
+            let undone = tokio::time::timeout(BOUND, undo(&owned, cluster, azure)).await;
+            match undone.unwrap_or_else(|_| Err(format!("not within {} s", BOUND.as_secs()))) {
+                Ok(()) => {
+                    if let Err(error) = self.ledger.released(number) {
+                        left.push(format!("{owned}: {error}"));
+                    }
+                }
+                Err(why) => left.push(format!("{owned}: {why}")),
+            }
+        }
+        left
+    }
+}
+
+/// Undoes one thing. Something that is not there is as good as undone.
+pub(crate) async fn undo(owned: &Owned, cluster: &Cluster, azure: &Azure) -> Result<(), String> {
+    match owned {
+        Owned::Object { api_version, kind, namespace, name } => cluster
+            .remove(api_version, kind, namespace.as_deref(), name)
+            .await
+            .map_err(|error| crate::cluster::sentence(&error)),
+        Owned::Restore { object } => cluster.restore(object).await.map_err(|error| crate::cluster::sentence(&error)),
+        Owned::ResourceGroup { name } => azure.arm().delete_group(name).await.map_err(|error| error.to_string()),
+        Owned::DeletedVault { name, location } => {
+            azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())
+        }
+        Owned::Application { object_id } => {
+            azure.graph().delete_application(object_id).await.map_err(|error| error.to_string())
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The world into evidence. Judges nothing.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use wi_model::evidence::PodEvidence;
+use wi_model::redact::Redactor;
+
+use crate::azure::Azure;
+use crate::cluster::{Cluster, sentence};
+
+/// Looks at the pods of one case.
+pub(crate) struct Observer<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) azure: &'a Azure,
+    pub(crate) redactor: &'a Redactor,
+    /// Number of the last entry of the request journal before the case began.
+    pub(crate) journal_since: u64,
+}
+
+impl Observer<'_> {
+    /// Looks at everything about a pod that may have changed since it was created.
+    ///
+    /// # Errors
+    /// Something could not be looked at.
+    pub(crate) async fn look(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        if pod.stored.is_none() {
+            return Ok(());
+        }
+        let fault = |error: kube::Error| sentence(&error);
+        // The journal is read after the log: what a pod says it did is then already recorded.
+        if let Some(latest) = self.cluster.get("v1", "Pod", Some(namespace), name).await.map_err(fault)? {
+            pod.latest = Some(latest);
+        }
+        self.logs(namespace, name, pod).await?;
+        pod.exchanges = self.exchanges(namespace, name).await?;
+        Ok(())
+    }
+
+    /// Looks at what explains a pod: events, and what webhooks were asked.
+    pub(crate) async fn explain(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        pod.events = self.cluster.events(namespace, name).await.map_err(|error| sentence(&error))?;
+        let journal = self.cluster.admission_journal(namespace).await?;
+        let about = |entry: &Value| {
+            let object = &entry["request"]["request"]["object"]["metadata"];
+            entry["name"] == name || object["name"] == name
+        };
+        pod.admission = journal.into_iter().filter(about).collect();
+        Ok(())
+    }
+
+    async fn logs(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        let started = started_containers(pod.latest.as_ref());
+        pod.documents.clear();
+        for container in started {
+            let raw = self.cluster.log(namespace, name, &container).await.map_err(|error| sentence(&error))?;
+            pod.read_log(&raw);
+            pod.logs.insert(container, self.redactor.text(&raw));
+        }
+        Ok(())
+    }
+
+    /// What the identity provider saw of this pod, and what vaults saw of the tokens that it was granted.
+    async fn exchanges(&self, namespace: &str, name: &str) -> Result<Vec<Value>, String> {
+        let journal = self.azure.journal(self.journal_since).await.map_err(|error| error.to_string())?;
+        let mut granted = BTreeSet::new();
+        let mut mine = Vec::new();
+        for entry in journal {
+            let kubernetes = &entry["request"]["form"]["client_assertion"]["claims"]["kubernetes.io"];
+            let of_pod = kubernetes["namespace"] == namespace && kubernetes["pod"]["name"] == name;
+            let of_token = entry["principal"]["uti"].as_str().is_some_and(|uti| granted.contains(uti));
+            if of_pod && let Some(uti) = entry["response"]["body"]["access_token"]["claims"]["uti"].as_str() {
+                granted.insert(uti.to_owned());
+            }
+            if of_pod || of_token {
+                mine.push(entry);
+            }
+        }
+        Ok(mine)
+    }
+}
+
+/// Containers that have printed or may have, init containers first.
+fn started_containers(pod: Option<&Value>) -> Vec<String> {
+    let Some(pod) = pod else { return Vec::new() };
+    ["initContainerStatuses", "containerStatuses"]
+        .iter()
+        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())
+        .filter(|status| status["state"]["waiting"].is_null() || !status["lastState"]["terminated"].is_null())
+        .filter_map(|status| status["name"].as_str().map(str::to_owned))
+        .collect()
+}

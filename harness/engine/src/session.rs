@@ -1,0 +1,245 @@
+//! A connected target for one run, proved to be what it claims to be.
+
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+use wi_model::capability::Capability;
+use wi_model::evidence::Facts;
+use wi_model::plan::Case;
+use wi_model::record::{Environment, Record};
+use wi_model::target::Target;
+
+use crate::azure::Azure;
+use crate::case::{self, CaseOptions, Event};
+use crate::cluster::{Cluster, sentence};
+use crate::ledger::Ledger;
+use crate::webhook::WEBHOOK;
+
+/// A connected target for one run.
+pub struct Session {
+    pub(crate) target: Target,
+    pub(crate) run_id: String,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) cluster: Cluster,
+    pub(crate) azure: Azure,
+    pub(crate) facts: Facts,
+    pub(crate) journal_start: u64,
+    environment: Environment,
+    left: Mutex<Vec<String>>,
+}
+
+/// What was found out while connecting.
+pub(crate) struct Known {
+    pub(crate) issuer: String,
+    pub(crate) tenant_id: String,
+    pub(crate) authority: String,
+    pub(crate) profile: Option<String>,
+    pub(crate) pods_run: bool,
+    pub(crate) request_journal: bool,
+}
+
+/// A target that is not what it claims to be.
+#[derive(Debug, thiserror::Error)]
+#[error("the target is not fit: {what}: expected {expected}, found {found}; {remedy}")]
+pub struct SessionError {
+    what: &'static str,
+    expected: String,
+    found: String,
+    remedy: &'static str,
+}
+
+impl Session {
+    /// Connects, and proves what the target claims. Nothing is changed.
+    ///
+    /// # Errors
+    /// The first claim that does not hold, with what to do about it.
+    pub async fn open(
+        target: Target,
+        run_id: &str,
+        ledger: Arc<Ledger>,
+        cancel: CancellationToken,
+    ) -> Result<Self, SessionError> {
+        let unfit = |what, expected: &str, found: String, remedy| SessionError {
+            what,
+            expected: expected.to_owned(),
+            found,
+            remedy,
+        };
+        let cluster = Cluster::connect(&target.cluster)
+            .await
+            .map_err(|why| unfit("cluster", "a usable kubeconfig", why, "check the kubeconfig and its context"))?;
+        let version = cluster.version().await.map_err(|error| {
+            unfit(
+                "cluster",
+                "an API server that answers",
+                sentence(&error),
+                "is the cluster up, and reachable from here?",
+            )
+        })?;
+        let issuer = cluster.issuer().await.map_err(|why| {
+            unfit(
+                "issuer",
+                "a discovery document",
+                why,
+                "switch the OIDC issuer on, and let us read /.well-known/openid-configuration",
+            )
+        })?;
+        let has = |capability| target.capabilities.contains(&capability);
+        if has(Capability::Webhook) {
+            let found = cluster.webhook_configurations(WEBHOOK).await.map_err(|error| {
+                unfit(
+                    "webhook",
+                    "to list webhook configurations",
+                    sentence(&error),
+                    "give us the right to list mutatingwebhookconfigurations",
+                )
+            })?;
+            if found.is_empty() {
+                return Err(unfit(
+                    "webhook",
+                    WEBHOOK,
+                    "no configuration that holds it".to_owned(),
+                    "install the webhook, or take the capability away from the target",
+                ));
+            }
+        }
+        let azure = Azure::connect(&target.azure, cancel).map_err(|why| {
+            unfit("Azure", "a usable connection", why, "check the target's trust roots and credential")
+        })?;
+        let mut journal_start = 0;
+        if has(Capability::Azure) {
+            azure.sign_in().await.map_err(|error| {
+                unfit("Azure", "a token for Resource Manager", error.to_string(), "check tenant, client id and secret")
+            })?;
+            azure.arm().subscription().await.map_err(|error| {
+                unfit(
+                    "Azure",
+                    "the subscription",
+                    error.to_string(),
+                    "check the subscription id, and the credential's rights on it",
+                )
+            })?;
+        }
+        if has(Capability::RequestJournal) {
+            let journal = azure.journal(0).await.map_err(|error| {
+                unfit(
+                    "request journal",
+                    "a list",
+                    error.to_string(),
+                    "take the capability away from the target, or name the journal's address",
+                )
+            })?;
+            journal_start = journal.iter().filter_map(|entry| entry["seq"].as_u64()).max().unwrap_or(0);
+        }
+        if has(Capability::AdmissionJournal) {
+            cluster
+                .admission_journal("default")
+                .await
+                .map_err(|why| unfit("admission journal", "a list", why, "take the capability away from the target"))?;
+        }
+        let facts = case::facts(&Known {
+            issuer,
+            tenant_id: target.azure.tenant_id.clone(),
+            authority: target.azure.authority.clone(),
+            profile: target.webhook.profile.clone(),
+            pods_run: has(Capability::RunsPods),
+            request_journal: has(Capability::RequestJournal),
+        });
+        let environment = Environment {
+            target: target.name.clone(),
+            webhook: target.webhook.name.clone(),
+            profile: target.webhook.profile.clone(),
+            kubernetes: Some(version),
+            harness: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
+        };
+        let left = Mutex::default();
+        Ok(Session {
+            target,
+            run_id: run_id.to_owned(),
+            ledger,
+            cluster,
+            azure,
+            facts,
+            journal_start,
+            environment,
+            left,
+        })
+    }
+
+    /// What is judged, and where.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Runs a case to its record, whatever happens.
+    pub async fn run(&self, case: &Case, options: &CaseOptions, on_event: &(dyn Fn(&Event) + Sync)) -> Record {
+        case::run(self, case, options, on_event).await
+    }
+
+    pub(crate) fn leave_behind(&self, left: &[String]) {
+        if let Ok(mut all) = self.left.lock() {
+            all.extend_from_slice(left);
+        }
+    }
+
+    /// Ends the session and says what was left behind. A session that leaves nothing takes its ledger along.
+    pub async fn close(self) -> Vec<String> {
+        let mut left = self.left.into_inner().unwrap_or_default();
+        if left.is_empty()
+            && let Err(error) = self.ledger.close()
+        {
+            left.push(sentence(&error));
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use wi_model::secret::Secret;
+    use wi_model::target::{AzureTarget, ClusterTarget, Credential, PodAdditions, WebhookUnderTest};
+
+    use super::*;
+
+    /// A target that leads nowhere.
+    pub(crate) fn target() -> Target {
+        Target {
+            name: "nowhere".into(),
+            cluster: ClusterTarget { kubeconfig: Secret::new("{}"), context: None, admission_journal: None },
+            azure: AzureTarget {
+                authority: "https://login.microsoftonline.com/".into(),
+                resource_manager: "https://management.azure.com/".into(),
+                graph: "https://graph.microsoft.com/".into(),
+                vault_domain: "vault.azure.net".into(),
+                tenant_id: "00000000-0000-0000-0000-000000000001".into(),
+                subscription_id: "00000000-0000-0000-0000-000000000002".into(),
+                location: "westeurope".into(),
+                credential: Credential::ClientSecret { client_id: "c".into(), secret: Secret::new("s") },
+                trust_roots: None,
+                connect: None,
+                journal: None,
+            },
+            pods: PodAdditions::default(),
+            webhook: WebhookUnderTest { name: "none".into(), profile: None },
+            capabilities: [].into(),
+            patience: Duration::from_secs(1),
+            ends_with_process: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_leads_nowhere_is_told_in_one_line_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = target();
+        let ledger = Arc::new(Ledger::open(folder.path(), "r", &target).unwrap());
+        let error = Session::open(target, "r", ledger, CancellationToken::new()).await.err().unwrap().to_string();
+        assert!(
+            error.contains("cluster: expected a usable kubeconfig") && error.contains("check the kubeconfig"),
+            "{error}"
+        );
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
