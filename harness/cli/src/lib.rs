@@ -1,1 +1,31 @@
 //! An end-to-end conformance test harness for Azure Workload Identity on Kubernetes.
+//!
+//! As a program it runs scenario files; see `wi-conformance --help`. As a library it gives another project
+//!
+//! - its own conformance suite under `cargo test`: [`Conformance`], from a test with `harness = false`;
+//! - an embedded cluster with an emulated Azure from Rust, as one would start a container: [`Environment`].
+//!
+//! Pods are processes made from the running executable, so a program that starts an environment calls [`entry`] first
+//! thing in `main`. [`Conformance::main`] does so itself.
+
+mod args;
+mod commands;
+mod conformance;
+mod console;
+mod defects;
+mod entry;
+mod environment;
+mod exit;
+mod pool;
+mod progress;
+mod run;
+mod sabotage;
+mod scenarios;
+mod signal;
+mod sweep;
+
+pub use commands::main;
+pub use conformance::Conformance;
+pub use entry::entry;
+pub use environment::{Environment, EnvironmentError, Options, Profile, Program, Webhook, preflight};
+pub use exit::Exit;

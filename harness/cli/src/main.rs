@@ -1,2 +1,5 @@
 //! The `wi-conformance` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    wi_conformance::main()
+}

@@ -38,7 +38,6 @@ pub struct CaseOptions {
 
 /// What a case reports while it runs.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Event {
     /// It has begun.
     CaseStarted {

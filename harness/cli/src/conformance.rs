@@ -1,0 +1,181 @@
+//! Scenarios as tests: one trial each, under `cargo test` and nextest.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tokio_util::sync::CancellationToken;
+use wi_model::plan::Case;
+use wi_model::record::{Outcome, Record};
+
+use crate::environment::{Options, Program, Webhook};
+use crate::pool::Pool;
+use crate::{console, defects, scenarios};
+
+/// A folder of scenarios as a test program. Use it from a test with `harness = false`:
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     wi_conformance::Conformance::new("tests/scenarios").main()
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Conformance {
+    scenarios: PathBuf,
+    evidence: PathBuf,
+    environment: Options,
+    saboteurs: bool,
+}
+
+impl Conformance {
+    /// The scenarios of a folder; it holds a `requirements.yaml` too.
+    pub fn new(scenarios: impl Into<PathBuf>) -> Self {
+        Conformance {
+            scenarios: scenarios.into(),
+            evidence: PathBuf::from("reports/tests"),
+            environment: Options::default(),
+            saboteurs: false,
+        }
+    }
+
+    /// The webhook under test; the reference one when not said.
+    #[must_use]
+    pub fn webhook(mut self, webhook: Webhook) -> Self {
+        self.environment.webhook = webhook;
+        self
+    }
+
+    /// The program that an image name stands for, such as your own quick-start.
+    #[must_use]
+    pub fn image(mut self, name: impl Into<String>, program: Program) -> Self {
+        self.environment.images.push((name.into(), program));
+        self
+    }
+
+    /// Folder for evidence; `reports/tests` when not said.
+    #[must_use]
+    pub fn evidence(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.evidence = folder.into();
+        self
+    }
+
+    /// Adds a trial for each scenario under each of its saboteurs, which passes when the scenario turns red.
+    #[must_use]
+    pub fn with_saboteurs(mut self) -> Self {
+        self.saboteurs = true;
+        self
+    }
+
+    /// Runs the trials that the command line selects, with libtest's own flags.
+    pub fn main(self) -> ExitCode {
+        crate::entry();
+        let arguments = Arguments::from_args();
+        let known = defects::all();
+        let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+        let suite = match scenarios::load(&self.scenarios, &names) {
+            Ok(suite) => suite,
+            Err(faults) => {
+                faults.iter().for_each(|fault| console::tell(fault.to_string()));
+                return ExitCode::from(2);
+            }
+        };
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => Arc::new(runtime),
+            Err(error) => {
+                console::tell(format!("no runtime: {error}"));
+                return ExitCode::from(4);
+            }
+        };
+        let bench = Arc::new(self.bench());
+        let mut trials: Vec<Trial> = suite.cases.iter().map(|case| trial(case, None, &bench, &runtime)).collect();
+        if self.saboteurs {
+            for case in &suite.cases {
+                trials.extend(
+                    case.scenario.saboteurs.iter().map(|name| trial(case, Some(name.value.clone()), &bench, &runtime)),
+                );
+            }
+        }
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        let left = match Arc::into_inner(bench) {
+            Some(bench) => runtime.block_on(bench.close()),
+            None => vec!["an environment is still in use".to_owned()],
+        };
+        if left.is_empty() {
+            return conclusion.exit_code();
+        }
+        left.iter().for_each(|line| console::tell(format!("left behind: {line}")));
+        ExitCode::from(5)
+    }
+
+    fn bench(&self) -> Bench {
+        let state = tempfile::tempdir().map_or_else(|_| std::env::temp_dir(), tempfile::TempDir::keep);
+        let run_id = crate::run::run_id(jiff::Timestamp::now());
+        let pool = Pool::new(
+            self.environment.clone(),
+            &run_id,
+            state.clone(),
+            self.evidence.clone(),
+            CancellationToken::new(),
+        );
+        Bench { pool, environment: self.environment.clone(), run_id, state, evidence: self.evidence.clone() }
+    }
+}
+
+/// What trials share.
+struct Bench {
+    pool: Pool,
+    environment: Options,
+    run_id: String,
+    state: PathBuf,
+    evidence: PathBuf,
+}
+
+impl Bench {
+    async fn run(&self, case: &Case, saboteur: Option<&str>) -> Record {
+        let Some(defect) = saboteur else { return self.pool.run(case, &|_| {}).await };
+        let run_id = format!("{}-{}-{}", self.run_id, case.id.replace('/', "-"), defect.replace('/', "-"));
+        let out = self.evidence.join("saboteurs").join(defect.replace('/', "-"));
+        crate::sabotage::sabotaged(
+            case,
+            defect,
+            self.environment.clone(),
+            &run_id,
+            self.state.clone(),
+            out,
+            CancellationToken::new(),
+        )
+        .await
+    }
+
+    async fn close(self) -> Vec<String> {
+        let mut left = self.pool.close().await;
+        if let Err(error) = std::fs::remove_dir_all(&self.state) {
+            left.push(format!("{}: {error}", self.state.display()));
+        }
+        left
+    }
+}
+
+fn trial(case: &Case, saboteur: Option<String>, bench: &Arc<Bench>, runtime: &Arc<tokio::runtime::Runtime>) -> Trial {
+    let (case, bench, runtime) = (case.clone(), Arc::downgrade(bench), Arc::downgrade(runtime));
+    let name = match &saboteur {
+        Some(defect) => format!("{} turns red under {defect}", case.id),
+        None => case.id.clone(),
+    };
+    Trial::ignorable_test(name, move || {
+        let (Some(bench), Some(runtime)) = (bench.upgrade(), runtime.upgrade()) else {
+            return Err(Failed::from("the run has ended"));
+        };
+        let record = runtime.block_on(bench.run(&case, saboteur.as_deref()));
+        match (&saboteur, record.outcome) {
+            (None, Outcome::Pass | Outcome::ExpectedFail) | (Some(_), Outcome::Fail) => Ok(Completion::Completed),
+            (_, Outcome::NotApplicable) => Ok(Completion::ignored_with(record.reason.unwrap_or_default())),
+            (None, _) => Err(Failed::from(wi_report::case_text(&record))),
+            (Some(defect), outcome) => {
+                let reason = record.reason.unwrap_or_else(|| "no expectation noticed".to_owned());
+                Err(Failed::from(format!("{} must turn red under {defect}, and was: {outcome}: {reason}", case.id)))
+            }
+        }
+    })
+}

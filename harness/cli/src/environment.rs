@@ -1,0 +1,346 @@
+//! The composition root: starts what a run needs and turns it into a target. The only room that knows every name.
+
+mod images;
+mod webhook;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use wi_azure_emulator::AzureEmulator;
+use wi_embedded_cluster::EmbeddedCluster;
+use wi_model::capability::Capability;
+use wi_model::secret::Secret;
+use wi_model::target::{AzureTarget, ClusterTarget, Credential, PodAdditions, Target, WebhookUnderTest};
+use wi_process_node::{Door, ProcessNode};
+
+pub use images::Program;
+pub use webhook::{Profile, Webhook};
+
+use crate::defects::Defects;
+use images::Images;
+use webhook::Installed;
+
+/// The Service of the API server, as in a real cluster.
+const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+/// Serves every Azure name inside a pod. Of the service range, so that no pod has it.
+const AZURE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 255, 1);
+/// The endpoint of a webhook that runs in this process: an address that only the API server's dialer knows.
+const WEBHOOK_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 255, 2);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The webhook under test.
+    pub webhook: Webhook,
+    /// Programs for image names, before the built-in ones.
+    pub images: Vec<(String, Program)>,
+    /// Folder for what the environment needs on disk while it lasts; the system's temporary one when `None`.
+    pub state_dir: Option<PathBuf>,
+    pub(crate) defects: Defects,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { webhook: Webhook::reference(), images: Vec::new(), state_dir: None, defects: Defects::default() }
+    }
+}
+
+/// Why an environment could not be started. One line each.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvironmentError {
+    /// This machine cannot run pods.
+    #[error("this machine cannot run pods as sandboxed processes")]
+    Machine(#[source] wi_process_node::PreflightError),
+    /// No folder for what has to lie on disk.
+    #[error("no folder for state in {}; name another with --state-dir", .folder.display())]
+    State {
+        /// Where it was tried.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The Kubernetes API did not start.
+    #[error("the Kubernetes API did not start")]
+    Cluster(#[source] wi_embedded_cluster::StartError),
+    /// The node did not start.
+    #[error("the node did not start")]
+    Node(#[source] wi_process_node::StartError),
+    /// The Azure emulator did not start.
+    #[error("the Azure emulator did not start")]
+    Azure(#[source] wi_azure_emulator::StartError),
+    /// The webhook under test did not start, or was not installed.
+    #[error("the webhook under test is not ready: {0}")]
+    Webhook(String),
+}
+
+/// A Kubernetes API, a node, an emulated Azure and a webhook, all up.
+pub struct Environment {
+    cluster: EmbeddedCluster,
+    node: ProcessNode,
+    azure: Arc<AzureEmulator>,
+    installed: Option<Installed>,
+    webhook: WebhookUnderTest,
+    capabilities: BTreeSet<Capability>,
+    folder: tempfile::TempDir,
+    _owner: std::fs::File,
+}
+
+/// Everything that this kind of environment can do, before it is started: plans need no cluster.
+pub fn capabilities(webhook: &Webhook) -> BTreeSet<Capability> {
+    let mut all: BTreeSet<Capability> = Capability::ALL.into();
+    all.remove(&Capability::VirtualTime);
+    if *webhook == Webhook::None {
+        all.remove(&Capability::Webhook);
+    }
+    all
+}
+
+/// Checks that this machine can run pods.
+///
+/// # Errors
+/// One line with the remedy.
+pub fn preflight() -> Result<(), EnvironmentError> {
+    wi_process_node::preflight().map_err(EnvironmentError::Machine)
+}
+
+/// Where environments keep their folders, so that `sweep` finds what a killed process left.
+pub(crate) fn environments(state_dir: &Path) -> PathBuf {
+    state_dir.join("environments")
+}
+
+impl Environment {
+    /// Starts everything and waits until it answers.
+    ///
+    /// # Errors
+    /// What did not start, and why.
+    pub async fn start(options: Options) -> Result<Self, EnvironmentError> {
+        preflight()?;
+        let base =
+            environments(&options.state_dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wi-conformance")));
+        let state = |source| EnvironmentError::State { folder: base.clone(), source };
+        std::fs::create_dir_all(&base).map_err(state)?;
+        let folder = tempfile::Builder::new().prefix("env-").tempdir_in(&base).map_err(state)?;
+        // The lock on this file says that the owner lives, whatever becomes of process numbers.
+        let owner = std::fs::File::create(folder.path().join("owner")).map_err(state)?;
+        owner.lock().map_err(state)?;
+
+        let clock: Arc<dyn Fn() -> SystemTime + Send + Sync> = Arc::new(SystemTime::now);
+        let routes: Arc<Routes> = Arc::default();
+        let cluster_options = wi_embedded_cluster::Options {
+            clock: clock.clone(),
+            dialer: dialer(routes.clone()),
+            defects: options.defects.cluster(),
+            ..wi_embedded_cluster::Options::default()
+        };
+        let cluster = EmbeddedCluster::start(cluster_options).await.map_err(EnvironmentError::Cluster)?;
+
+        let azure = Arc::new(start_azure(&cluster, clock.clone(), &options.defects).await?);
+        let images = Images::new(&options.images, &options.webhook);
+        let node = start_node(&cluster, &azure, clock, folder.path(), images).await?;
+        let node_name = node.name().to_owned();
+        tracing::debug!(node = node_name, api = cluster.url(), "environment is up");
+        routes.set_node(&node);
+
+        let installation = webhook::Installation {
+            kubeconfig: cluster.kubeconfig(),
+            in_cluster_server: format!("https://{API_SERVICE}:443"),
+            tenant_id: azure.tenant_id().to_string(),
+            breaks: options.defects.webhook(),
+            address: WEBHOOK_ADDRESS,
+        };
+        let installed = webhook::install(&options.webhook, &installation).await.map_err(EnvironmentError::Webhook)?;
+        if let Some(address) = installed.as_ref().and_then(Installed::address) {
+            routes.set_webhook(address);
+        }
+        let capabilities = capabilities(&options.webhook);
+        let webhook = options.webhook.under_test();
+        Ok(Environment { cluster, node, azure, installed, webhook, capabilities, folder, _owner: owner })
+    }
+
+    /// The kubeconfig of a cluster administrator, as YAML.
+    pub fn kubeconfig(&self) -> String {
+        self.cluster.kubeconfig()
+    }
+
+    /// Address of the Kubernetes API.
+    pub fn api_url(&self) -> String {
+        self.cluster.url()
+    }
+
+    /// Certificate authority of the Kubernetes API, PEM.
+    pub fn api_ca(&self) -> &str {
+        self.cluster.ca_pem()
+    }
+
+    /// The cluster's issuer, byte for byte.
+    pub fn issuer(&self) -> &str {
+        self.cluster.issuer()
+    }
+
+    /// The emulated Azure.
+    pub fn azure(&self) -> &AzureEmulator {
+        &self.azure
+    }
+
+    /// This environment as the engine sees it: addresses, trust roots, a credential and capabilities.
+    pub fn target(&self) -> Target {
+        let operator = self.azure.operator();
+        Target {
+            name: "embedded".to_owned(),
+            cluster: ClusterTarget {
+                kubeconfig: Secret::new(self.cluster.kubeconfig()),
+                context: None,
+                admission_journal: Some("/debug/admission-exchanges".to_owned()),
+            },
+            azure: AzureTarget {
+                authority: "https://login.microsoftonline.com/".to_owned(),
+                resource_manager: "https://management.azure.com/".to_owned(),
+                graph: "https://graph.microsoft.com/".to_owned(),
+                vault_domain: "vault.azure.net".to_owned(),
+                tenant_id: self.azure.tenant_id().to_string(),
+                subscription_id: self.azure.subscription_id().to_string(),
+                location: self.azure.location().to_owned(),
+                credential: Credential::ClientSecret {
+                    client_id: operator.client_id.to_string(),
+                    secret: Secret::new(operator.secret.expose()),
+                },
+                trust_roots: Some(self.azure.ca_pem().to_owned()),
+                connect: Some(self.azure.address()),
+                journal: Some(self.azure.control_url()),
+            },
+            pods: PodAdditions {
+                azure_address: Some(IpAddr::V4(AZURE_ADDRESS)),
+                ca_bundle: Some(self.azure.ca_pem().to_owned()),
+            },
+            webhook: self.webhook.clone(),
+            capabilities: self.capabilities.clone(),
+            patience: Duration::from_secs(30),
+            ends_with_process: true,
+        }
+    }
+
+    /// Ends everything and removes its folder.
+    ///
+    /// # Errors
+    /// What was left behind, in words.
+    pub async fn stop(self) -> Result<(), String> {
+        let mut left = Vec::new();
+        if let Some(installed) = self.installed {
+            installed.stop().await;
+        }
+        if let Err(error) = self.node.stop().await {
+            left.push(crate::exit::chain(&error));
+        }
+        self.cluster.stop().await;
+        if let Ok(azure) = Arc::try_unwrap(self.azure) {
+            azure.stop().await;
+        }
+        let folder = self.folder.path().to_owned();
+        if let Err(error) = self.folder.close() {
+            left.push(format!("{}: {error}", folder.display()));
+        }
+        if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+    }
+}
+
+async fn start_azure(
+    cluster: &EmbeddedCluster,
+    clock: wi_azure_emulator::Clock,
+    defects: &Defects,
+) -> Result<AzureEmulator, EnvironmentError> {
+    let host = cluster.issuer().trim_start_matches("https://").split('/').next().unwrap_or_default().to_owned();
+    let route =
+        wi_azure_emulator::IssuerRoute { host, address: cluster.address(), ca_pem: cluster.ca_pem().to_owned() };
+    let options = wi_azure_emulator::Options {
+        clock,
+        issuers: vec![route],
+        defects: defects.azure(),
+        ..wi_azure_emulator::Options::default()
+    };
+    AzureEmulator::start(options).await.map_err(EnvironmentError::Azure)
+}
+
+async fn start_node(
+    cluster: &EmbeddedCluster,
+    azure: &Arc<AzureEmulator>,
+    clock: wi_process_node::Clock,
+    folder: &Path,
+    images: Images,
+) -> Result<ProcessNode, EnvironmentError> {
+    let name = "wi-node".to_owned();
+    let api = cluster.acceptor();
+    let doors = vec![
+        Door { address: SocketAddrV4::new(API_SERVICE, 443), open: Arc::new(move |listener| api.accept(listener)) },
+        Door {
+            address: SocketAddrV4::new(AZURE_ADDRESS, 443),
+            open: Arc::new({
+                // Weak, so that a sandbox that ends late cannot keep the emulator alive.
+                let azure = Arc::downgrade(azure);
+                move |listener| {
+                    if let Some(azure) = azure.upgrade() {
+                        azure.accept(listener);
+                    }
+                }
+            }),
+        },
+    ];
+    let options = wi_process_node::Options {
+        kubeconfig: cluster.kubeconfig_for(&format!("system:node:{name}"), &["system:nodes"]),
+        name,
+        root: folder.join("node"),
+        images: Arc::new(move |image| images.resolve(image)),
+        doors,
+        clock,
+        program: "/proc/self/exe".into(),
+    };
+    ProcessNode::start(options).await.map_err(EnvironmentError::Node)
+}
+
+/// Where the API server finds endpoints that are not on the machine's own network.
+#[derive(Default)]
+struct Routes {
+    node: OnceLock<NodeRoute>,
+    webhook: OnceLock<SocketAddr>,
+}
+
+type Dial = Arc<
+    dyn Fn(IpAddr, u16) -> futures::future::BoxFuture<'static, std::io::Result<tokio::net::TcpStream>> + Send + Sync,
+>;
+
+struct NodeRoute {
+    owns: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    dial: Dial,
+}
+
+impl Routes {
+    fn set_node(&self, node: &ProcessNode) {
+        let (owner, dialer) = (node.network(), node.network());
+        let route = NodeRoute {
+            owns: Box::new(move |ip| owner.owns(ip)),
+            dial: Arc::new(move |ip, port| dialer.dial(ip, port)),
+        };
+        let _ = self.node.set(route);
+    }
+
+    fn set_webhook(&self, address: SocketAddr) {
+        let _ = self.webhook.set(address);
+    }
+}
+
+fn dialer(routes: Arc<Routes>) -> wi_embedded_cluster::Dialer {
+    Arc::new(move |ip, port| {
+        if let Some(node) = routes.node.get().filter(|node| (node.owns)(ip)) {
+            return (node.dial)(ip, port);
+        }
+        let address = match routes.webhook.get() {
+            Some(webhook) if ip == IpAddr::V4(WEBHOOK_ADDRESS) => *webhook,
+            _ => SocketAddr::new(ip, port),
+        };
+        Box::pin(tokio::net::TcpStream::connect(address))
+    })
+}

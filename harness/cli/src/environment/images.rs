@@ -1,0 +1,96 @@
+//! What program an image name stands for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use wi_process_node::ImageProgram;
+
+use super::Webhook;
+
+/// Image of the webhook under test where it runs as a pod.
+pub(super) const WEBHOOK_IMAGE: &str = "wi-conformance/webhook-under-test";
+
+/// A program that stands for an image.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program's file.
+    pub path: PathBuf,
+    /// Its first arguments, as an image's entry point has them.
+    pub args: Vec<String>,
+    /// Environment that the image would set.
+    pub env: Vec<(String, String)>,
+}
+
+impl Program {
+    /// A program without arguments.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Program { path: path.into(), args: Vec::new(), env: Vec::new() }
+    }
+
+    /// With an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+}
+
+/// Programs by image name.
+pub(super) struct Images {
+    named: Vec<(String, Program)>,
+}
+
+impl Images {
+    pub(super) fn new(named: &[(String, Program)], webhook: &Webhook) -> Self {
+        let mut named = named.to_vec();
+        if let Webhook::Exec { program, .. } = webhook {
+            named.push((WEBHOOK_IMAGE.to_owned(), Program::new(program)));
+        }
+        Images { named }
+    }
+
+    /// The program of an image; `None` is an image that cannot be pulled.
+    pub(super) fn resolve(&self, image: &str) -> Option<ImageProgram> {
+        let repository = repository(image);
+        if let Some((_, program)) = self.named.iter().find(|(name, _)| name == repository) {
+            let mut command = vec![program.path.clone().into_os_string()];
+            command.extend(program.args.iter().map(OsString::from));
+            return Some(ImageProgram {
+                id: image.to_owned(),
+                command,
+                env: program.env.clone(),
+                ..ImageProgram::default()
+            });
+        }
+        let built_in = wi_quickstart::images::resolve(image)?;
+        let this = std::env::current_exe().ok()?;
+        let command = vec![this.into_os_string(), crate::entry::MARKER.into(), built_in.program.into()];
+        Some(ImageProgram {
+            id: image.to_owned(),
+            command,
+            env: built_in.env.into_iter().collect(),
+            ..ImageProgram::default()
+        })
+    }
+}
+
+/// An image name without tag and digest.
+fn repository(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_digests_are_no_part_of_the_name_but_ports_are() {
+        assert_eq!(repository("a/b:1"), "a/b");
+        assert_eq!(repository("a/b@sha256:00"), "a/b");
+        assert_eq!(repository("localhost:5000/b"), "localhost:5000/b");
+    }
+}

@@ -1,0 +1,373 @@
+//! The webhook under test, and how it is installed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use wi_model::target::WebhookUnderTest;
+use wi_reference_webhook::{Config, InstallationSpec, ReferenceWebhook, Tls};
+
+use super::images::WEBHOOK_IMAGE;
+
+/// Namespace, Service and objects have the names of the upstream installation, so that its users recognise them.
+const NAMESPACE: &str = "azure-workload-identity-system";
+const SERVICE: &str = "azure-wi-webhook-webhook-service";
+const ACCOUNT: &str = "azure-wi-webhook-admin";
+const CERTIFICATE: &str = "azure-wi-webhook-server-cert";
+const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
+
+/// How long a webhook may take until it is ready. The upstream one waits for its certificate in doubling steps.
+const READY: Duration = Duration::from_secs(60);
+
+/// A webhook's names and paths: they changed with 1.6.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Up to 1.5.1.
+    V1_5,
+    /// From 1.6.0.
+    V1_6,
+}
+
+impl Profile {
+    fn word(self) -> &'static str {
+        match self {
+            Profile::V1_5 => "1.5",
+            Profile::V1_6 => "1.6",
+        }
+    }
+}
+
+/// The webhook under test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Webhook {
+    /// Our known-good one, in this process.
+    Reference {
+        /// Its profile.
+        profile: Profile,
+    },
+    /// Any program that takes the upstream one's flags and environment; it runs as a pod.
+    Exec {
+        /// The program's file.
+        program: PathBuf,
+        /// Its profile; recognised from what it does when `None`.
+        profile: Option<Profile>,
+        /// Whether it makes and rotates its own certificate.
+        cert_rotation: bool,
+    },
+    /// A cluster without a webhook.
+    None,
+}
+
+impl Webhook {
+    /// The reference webhook with the newest profile.
+    pub fn reference() -> Self {
+        Webhook::Reference { profile: Profile::V1_6 }
+    }
+
+    /// A program, given its certificate.
+    pub fn exec(program: impl Into<PathBuf>) -> Self {
+        Webhook::Exec { program: program.into(), profile: None, cert_rotation: false }
+    }
+
+    pub(super) fn under_test(&self) -> WebhookUnderTest {
+        match self {
+            Webhook::Reference { profile } => WebhookUnderTest {
+                name: format!("reference {}", profile.word()),
+                profile: Some(profile.word().to_owned()),
+            },
+            Webhook::Exec { program, profile, .. } => WebhookUnderTest {
+                name: format!("exec:{}", program.file_name().unwrap_or_default().to_string_lossy()),
+                profile: profile.map(|profile| profile.word().to_owned()),
+            },
+            Webhook::None => WebhookUnderTest { name: "none".to_owned(), profile: None },
+        }
+    }
+}
+
+/// What an installation needs to know.
+pub(super) struct Installation {
+    pub(super) kubeconfig: String,
+    pub(super) in_cluster_server: String,
+    pub(super) tenant_id: String,
+    pub(super) breaks: std::collections::BTreeSet<String>,
+    pub(super) address: Ipv4Addr,
+}
+
+/// An installed webhook.
+pub(super) enum Installed {
+    InProcess(Box<ReferenceWebhook>),
+    AsPod,
+}
+
+impl Installed {
+    /// Where the API server's dialer finds it, if not through its pod.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Installed::InProcess(webhook) => Some(webhook.address()),
+            Installed::AsPod => None,
+        }
+    }
+
+    pub(super) async fn stop(self) {
+        if let Installed::InProcess(webhook) = self {
+            webhook.stop().await;
+        }
+    }
+}
+
+/// Starts the webhook and registers it.
+pub(super) async fn install(webhook: &Webhook, installation: &Installation) -> Result<Option<Installed>, String> {
+    match webhook {
+        Webhook::None => Ok(None),
+        Webhook::Reference { profile } => in_process(*profile, installation).await.map(Some),
+        Webhook::Exec { cert_rotation, .. } => as_pod(*cert_rotation, installation).await.map(Some),
+    }
+}
+
+async fn in_process(profile: Profile, installation: &Installation) -> Result<Installed, String> {
+    let certificate = Certificate::make()?;
+    let config = Config {
+        profile: match profile {
+            Profile::V1_5 => wi_reference_webhook::Profile::V1_5,
+            Profile::V1_6 => wi_reference_webhook::Profile::V1_6,
+        },
+        tenant_id: installation.tenant_id.clone(),
+        breaks: installation.breaks.clone(),
+        ..Config::default()
+    };
+    let options = wi_reference_webhook::Options {
+        config,
+        kubeconfig: installation.kubeconfig.clone(),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        health: None,
+        metrics: None,
+        tls: Tls { cert_pem: certificate.cert.clone(), key_pem: certificate.key.clone() },
+    };
+    let webhook = ReferenceWebhook::start(options).await.map_err(|error| crate::exit::chain(&error))?;
+    let client = client(&installation.kubeconfig).await?;
+    let mut objects = registration(&certificate.ca, &installation.breaks);
+    // It has no pod, so its Service selects none and names its endpoint by hand.
+    for object in objects.iter_mut().filter(|object| object["kind"] == "Service") {
+        if let Some(spec) = object["spec"].as_object_mut() {
+            spec.remove("selector");
+        }
+    }
+    objects.push(json!({
+        "apiVersion": "v1", "kind": "Endpoints", "metadata": { "name": SERVICE, "namespace": NAMESPACE },
+        "subsets": [{ "addresses": [{ "ip": installation.address.to_string() }], "ports": [{ "port": 9443 }] }],
+    }));
+    for object in objects {
+        apply(&client, object).await?;
+    }
+    Ok(Installed::InProcess(Box::new(webhook)))
+}
+
+async fn as_pod(cert_rotation: bool, installation: &Installation) -> Result<Installed, String> {
+    let certificate = Certificate::make()?;
+    let client = client(&installation.kubeconfig).await?;
+    let ca = if cert_rotation { String::new() } else { certificate.ca.clone() };
+    let mut objects = registration(&ca, &installation.breaks);
+    // With rotation on, the webhook fills an empty Secret and registers its own CA; else it is given both.
+    let data = if cert_rotation {
+        json!({})
+    } else {
+        json!({ "tls.crt": certificate.cert, "tls.key": certificate.key, "ca.crt": certificate.ca })
+    };
+    objects.extend(rights());
+    objects.push(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": CERTIFICATE, "namespace": NAMESPACE }, "stringData": data,
+    }));
+    objects.push(json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "webhook-kubeconfig", "namespace": NAMESPACE },
+        "stringData": { "kubeconfig": in_cluster_kubeconfig(&installation.in_cluster_server) },
+    }));
+    objects.push(pod(cert_rotation, &installation.tenant_id));
+    for object in objects {
+        apply(&client, object).await?;
+    }
+    wait_ready(&client, cert_rotation).await?;
+    Ok(Installed::AsPod)
+}
+
+/// Namespace, Service and configuration.
+fn registration(ca: &str, breaks: &std::collections::BTreeSet<String>) -> Vec<Value> {
+    let spec = InstallationSpec {
+        namespace: NAMESPACE.to_owned(),
+        ca_bundle_pem: ca.to_owned(),
+        breaks: breaks.clone(),
+        ..InstallationSpec::default()
+    };
+    wi_reference_webhook::installation(&spec)
+}
+
+/// What the upstream webhook's account may do, and no more.
+fn rights() -> Vec<Value> {
+    let role = "azure-wi-webhook-manager-role";
+    let binding = "azure-wi-webhook-manager-rolebinding";
+    let subject = json!([{ "kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE }]);
+    let api = "rbac.authorization.k8s.io";
+    let v1 = "rbac.authorization.k8s.io/v1";
+    vec![
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": ACCOUNT, "namespace": NAMESPACE } }),
+        json!({ "apiVersion": v1, "kind": "ClusterRole", "metadata": { "name": role }, "rules": [
+            { "apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "list", "watch"] },
+            { "apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "verbs": ["get", "list", "update", "watch"] },
+        ] }),
+        json!({ "apiVersion": v1, "kind": "ClusterRoleBinding", "metadata": { "name": binding }, "subjects": subject, "roleRef": { "apiGroup": api, "kind": "ClusterRole", "name": role } }),
+        json!({ "apiVersion": v1, "kind": "Role", "metadata": { "name": role, "namespace": NAMESPACE }, "rules": [
+            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"] },
+        ] }),
+        json!({ "apiVersion": v1, "kind": "RoleBinding", "metadata": { "name": binding, "namespace": NAMESPACE }, "subjects": subject, "roleRef": { "apiGroup": api, "kind": "Role", "name": role } }),
+    ]
+}
+
+/// A kubeconfig that uses the pod's own token, so that the webhook's rights are put to the test too.
+fn in_cluster_kubeconfig(server: &str) -> String {
+    let account = "/var/run/secrets/kubernetes.io/serviceaccount";
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "in-cluster",
+        "clusters": [{ "name": "in-cluster", "cluster": { "server": server, "certificate-authority": format!("{account}/ca.crt") } }],
+        "users": [{ "name": "webhook", "user": { "tokenFile": format!("{account}/token") } }],
+        "contexts": [{ "name": "in-cluster", "context": { "cluster": "in-cluster", "user": "webhook" } }],
+    })
+    .to_string()
+}
+
+fn pod(cert_rotation: bool, tenant_id: &str) -> Value {
+    let mut args = vec![
+        "--webhook-cert-dir=/certs".to_owned(),
+        "--health-addr=:9440".to_owned(),
+        "--metrics-addr=:8095".to_owned(),
+        "--log-level=info".to_owned(),
+    ];
+    if !cert_rotation {
+        args.push("--disable-cert-rotation=true".to_owned());
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "azure-wi-webhook-under-test", "namespace": NAMESPACE, "labels": { "azure-workload-identity.io/system": "true", "app.kubernetes.io/name": "workload-identity-webhook", "app": "workload-identity-webhook" } },
+        "spec": {
+            "serviceAccountName": ACCOUNT,
+            "containers": [{
+                "name": "manager", "image": WEBHOOK_IMAGE, "imagePullPolicy": "IfNotPresent", "args": args,
+                "env": [
+                    { "name": "POD_NAMESPACE", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } },
+                    { "name": "AZURE_TENANT_ID", "value": tenant_id },
+                    { "name": "AZURE_ENVIRONMENT", "value": "AzurePublicCloud" },
+                    { "name": "PROXY_IMAGE", "value": "wi-conformance/proxy:test" },
+                    { "name": "PROXY_INIT_IMAGE", "value": "wi-conformance/proxy-init:test" },
+                    { "name": "KUBECONFIG", "value": "/etc/wi-conformance/kubeconfig" },
+                ],
+                "ports": [{ "name": "webhook-server", "containerPort": 9443 }, { "name": "healthz", "containerPort": 9440 }],
+                "readinessProbe": { "httpGet": { "path": "/readyz", "port": "healthz" }, "periodSeconds": 1 },
+                "volumeMounts": [
+                    { "name": "cert", "mountPath": "/certs", "readOnly": true },
+                    { "name": "kubeconfig", "mountPath": "/etc/wi-conformance", "readOnly": true },
+                ],
+            }],
+            "volumes": [
+                { "name": "cert", "secret": { "secretName": CERTIFICATE, "defaultMode": 420 } },
+                { "name": "kubeconfig", "secret": { "secretName": "webhook-kubeconfig", "defaultMode": 420 } },
+            ],
+        },
+    })
+}
+
+async fn wait_ready(client: &kube::Client, cert_rotation: bool) -> Result<(), String> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let name = "azure-wi-webhook-under-test";
+    let ready = kube::runtime::wait::await_condition(pods.clone(), name, |pod: Option<&Pod>| pod.is_some_and(is_ready));
+    let why = match tokio::time::timeout(READY, ready).await {
+        Ok(Ok(Some(pod))) if is_ready(&pod) => return wait_registered(client, cert_rotation).await,
+        Ok(Ok(_)) => "it ended".to_owned(),
+        Ok(Err(error)) => crate::exit::chain(&error),
+        Err(_) => format!("not ready within {} s", READY.as_secs()),
+    };
+    let log = pods.logs(name, &kube::api::LogParams { tail_lines: Some(5), ..Default::default() }).await;
+    let last = log.unwrap_or_default().lines().map(str::trim).collect::<Vec<_>>().join(" | ");
+    let status = pods
+        .get(name)
+        .await
+        .ok()
+        .and_then(|pod| pod.status)
+        .map(|status| serde_json::to_string(&status.container_statuses).unwrap_or_default());
+    Err(format!("{why}; its last lines: {last}; status: {}", status.unwrap_or_default()))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// A webhook that makes its own certificate has to register its CA before the API server can call it.
+async fn wait_registered(client: &kube::Client, cert_rotation: bool) -> Result<(), String> {
+    if !cert_rotation {
+        return Ok(());
+    }
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let registered = |configuration: Option<&MutatingWebhookConfiguration>| {
+        let webhooks = configuration.and_then(|configuration| configuration.webhooks.as_ref());
+        webhooks.is_some_and(|webhooks| {
+            webhooks
+                .iter()
+                .all(|webhook| webhook.client_config.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty()))
+        })
+    };
+    match tokio::time::timeout(READY, kube::runtime::wait::await_condition(api, CONFIGURATION, registered)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(crate::exit::chain(&error)),
+        Err(_) => Err(format!("it is ready, but registered no CA in {CONFIGURATION} within {} s", READY.as_secs())),
+    }
+}
+
+async fn client(kubeconfig: &str) -> Result<kube::Client, String> {
+    let parsed = kube::config::Kubeconfig::from_yaml(kubeconfig).map_err(|error| crate::exit::chain(&error))?;
+    let config = kube::Config::from_custom_kubeconfig(parsed, &kube::config::KubeConfigOptions::default()).await;
+    kube::Client::try_from(config.map_err(|error| crate::exit::chain(&error))?)
+        .map_err(|error| crate::exit::chain(&error))
+}
+
+async fn apply(client: &kube::Client, object: Value) -> Result<(), String> {
+    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
+    let types = object.types.clone().unwrap_or_default();
+    let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
+    let resource = kube::core::ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let params = PatchParams::apply("wi-conformance").force();
+    let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
+    applied.map(|_| ()).map_err(|error| format!("{} {name}: {}", types.kind, crate::exit::chain(&error)))
+}
+
+/// A CA and the serving certificate of the webhook's Service.
+struct Certificate {
+    ca: String,
+    cert: String,
+    key: String,
+}
+
+impl Certificate {
+    fn make() -> Result<Self, String> {
+        use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+        let fault = |error: rcgen::Error| error.to_string();
+        let ca_key = KeyPair::generate().map_err(fault)?;
+        let mut ca = CertificateParams::default();
+        ca.distinguished_name.push(DnType::CommonName, "wi-conformance webhook CA");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca_cert = ca.self_signed(&ca_key).map_err(fault)?;
+        let issuer = Issuer::new(ca, ca_key);
+        let key = KeyPair::generate().map_err(fault)?;
+        let names = [format!("{SERVICE}.{NAMESPACE}.svc"), format!("{SERVICE}.{NAMESPACE}.svc.cluster.local")];
+        let leaf = CertificateParams::new(names).map_err(fault)?.signed_by(&key, &issuer).map_err(fault)?;
+        Ok(Certificate { ca: ca_cert.pem(), cert: leaf.pem(), key: key.serialize_pem() })
+    }
+}

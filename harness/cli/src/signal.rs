@@ -1,0 +1,37 @@
+//! Ctrl-C: the first ends a run in good order, the second at once.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::console;
+use crate::exit::Exit;
+
+/// Cancels `cancel` at the first interrupt or termination, and ends the program at the second.
+pub(crate) fn watch(cancel: &CancellationToken) -> tokio::task::JoinHandle<()> {
+    let cancel = cancel.clone();
+    tokio::spawn(async move {
+        interrupted().await;
+        console::tell("interrupted: ending cases and removing what they made; once more ends at once");
+        cancel.cancel();
+        interrupted().await;
+        console::tell("ended at once; `wi-conformance sweep` removes what was left behind");
+        #[expect(clippy::exit, reason = "the user asked twice")]
+        std::process::exit(i32::from(Exit::Interrupted.code()));
+    })
+}
+
+#[cfg(unix)]
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => _ = tokio::signal::ctrl_c().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() {
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,54 @@
+//! Removes what killed runs left: what their ledgers own, and the folders of their environments.
+
+use std::path::Path;
+
+use crate::environment::environments;
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// What was removed, a line each.
+    pub(crate) removed: Vec<String>,
+    /// What is still there, a line each.
+    pub(crate) left: Vec<String>,
+}
+
+/// Removes what killed runs left below the state folder. Whatever belongs to a living process is not touched.
+pub(crate) async fn sweep(state_dir: &Path) -> Swept {
+    let mut swept = Swept::default();
+    let report = wi_engine::sweep(state_dir, None).await;
+    swept.removed.extend(report.removed);
+    swept.left.extend(report.left);
+    let Ok(folders) = std::fs::read_dir(environments(state_dir)) else { return swept };
+    for folder in folders.flatten().map(|entry| entry.path()) {
+        if owner_lives(&folder) {
+            continue;
+        }
+        match wi_process_node::sweep(&folder.join("node")) {
+            Ok(report) => swept.removed.extend(report.removed),
+            Err(error) => {
+                swept.left.push(crate::exit::chain(&error));
+                continue;
+            }
+        }
+        match std::fs::remove_dir_all(&folder) {
+            Ok(()) => swept.removed.push(format!("folder {}", folder.display())),
+            Err(error) => swept.left.push(format!("folder {}: {error}", folder.display())),
+        }
+    }
+    swept
+}
+
+/// Whether the process that made an environment's folder still lives: it holds a lock on the file `owner`.
+fn owner_lives(folder: &Path) -> bool {
+    match std::fs::File::open(folder.join("owner")) {
+        Ok(owner) => owner.try_lock().is_err(),
+        // Without an owner's mark it is either being made this moment, or being removed.
+        Err(_) => folder
+            .metadata()
+            .and_then(|m| m.modified())
+            .ok()
+            .and_then(|at| at.elapsed().ok())
+            .is_some_and(|age| age.as_secs() < 60),
+    }
+}

@@ -1,0 +1,191 @@
+//! Rules of the house that can be held by a test.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 600;
+
+/// Who may import whom. Fixtures import nothing of ours.
+const ARROWS: &[(&str, &str, &[&str])] = &[
+    ("harness/model", "wi-model", &[]),
+    ("harness/engine", "wi-engine", &["wi-model"]),
+    ("harness/report", "wi-report", &["wi-model"]),
+    (
+        "harness/cli",
+        "wi-conformance",
+        &[
+            "wi-model",
+            "wi-engine",
+            "wi-report",
+            "wi-embedded-cluster",
+            "wi-process-node",
+            "wi-azure-emulator",
+            "wi-reference-webhook",
+            "wi-quickstart",
+        ],
+    ),
+    ("fixtures/embedded-cluster", "wi-embedded-cluster", &[]),
+    ("fixtures/process-node", "wi-process-node", &[]),
+    ("fixtures/azure-emulator", "wi-azure-emulator", &[]),
+    ("fixtures/reference-webhook", "wi-reference-webhook", &[]),
+    ("fixtures/quickstart/rust", "wi-quickstart", &[]),
+];
+
+/// What the model may not touch: no runtime, no client, no clock, no environment, no files.
+const MODEL_FORBIDS: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "tokio",
+    "kube::",
+    "reqwest",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+/// Files below a folder with an extension, build output left out.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if !["target", ".git", "reports"].contains(&entry.file_name().to_str().unwrap()) {
+                found.extend(files(&path, extension));
+            }
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_crate_imports_only_what_the_arrows_allow() {
+    for (folder, name, allowed) in ARROWS {
+        let manifest = read(root().join(folder).join("Cargo.toml"));
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{folder} is not {name}");
+        for (_, other, _) in ARROWS {
+            let imported = manifest.lines().any(|line| {
+                let key = line.split(['.', ' ', '=']).next().unwrap_or_default();
+                key == *other && line.contains("workspace")
+            });
+            assert!(!imported || allowed.contains(other), "{name} may not import {other}");
+        }
+    }
+    let members = read(root().join("Cargo.toml"));
+    for (folder, _, _) in ARROWS {
+        assert!(members.contains(&format!("\"{folder}\"")), "{folder} is no member");
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_an_idea() {
+    for path in files(&root(), "rs") {
+        let lines = read(&path).lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines; split it by idea", path.display());
+    }
+}
+
+#[test]
+fn file_names_state_an_idea() {
+    for path in files(&root(), "rs") {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            !["utils", "util", "helpers", "helper", "common", "misc", "imp"].contains(&stem),
+            "{}: name the idea",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_engine_cannot_spell_where_it_is() {
+    for path in
+        files(&root().join("harness/engine"), "rs").into_iter().chain(files(&root().join("harness/model/src"), "rs"))
+    {
+        let text = read(&path).to_lowercase();
+        for word in ["embedded", "emulat", "\"kind-", "--kind", "kind cluster", " aks", "\"aks", "aks_"] {
+            assert!(
+                !text.contains(word),
+                "{} says `{word}`; a difference between targets is a capability",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_model_is_pure() {
+    for path in files(&root().join("harness/model/src"), "rs") {
+        let text = read(&path);
+        for word in MODEL_FORBIDS {
+            assert!(!text.contains(word), "{} uses `{word}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_page_names_every_crate_and_every_file_that_it_names_exists() {
+    let page = read(root().join("ARCHITECTURE.md"));
+    for (folder, name, _) in ARROWS {
+        assert!(page.contains(&format!("`{name}`")) && page.contains(&format!("`{folder}`")), "{name} is missing");
+    }
+    for quoted in page.split('`').skip(1).step_by(2) {
+        let is_path = quoted.contains('/') && !quoted.contains(['*', ' ', ':', '<']) && !quoted.starts_with('/');
+        let is_path =
+            is_path && ["harness/", "fixtures/", "scenarios/", "examples/"].iter().any(|top| quoted.starts_with(top));
+        assert!(!is_path || root().join(quoted).exists(), "ARCHITECTURE.md names {quoted}, which does not exist");
+    }
+}
+
+#[test]
+fn the_readme_tells_the_exit_codes_as_they_are() {
+    let page = read(root().join("README.md"));
+    for (exit, _) in wi_conformance::Exit::ALL {
+        assert!(page.contains(&format!("\n| {} | ", exit.code())), "exit code {} is missing", exit.code());
+    }
+}
+
+#[test]
+fn every_requirement_that_the_catalogue_holds_is_shown_by_a_scenario() {
+    let folder = root().join("scenarios");
+    let text: String = files(&folder, "yaml")
+        .iter()
+        .filter(|path| path.parent() != Some(folder.as_path()))
+        .map(|path| read(path))
+        .collect();
+    let catalogue = read(folder.join("requirements.yaml"));
+    let ids: BTreeMap<&str, ()> = catalogue
+        .lines()
+        .filter(|line| line.ends_with(':') && !line.starts_with([' ', '#']))
+        .map(|line| (line.trim_end_matches(':'), ()))
+        .collect();
+    assert!(ids.len() >= 20, "the catalogue has shrunk to {}", ids.len());
+    for id in ids.keys() {
+        assert!(text.contains(id), "{id} is shown by no scenario");
+    }
+}
+
+#[test]
+fn the_vocabulary_stays_small_and_every_word_is_explained() {
+    let guide = read(root().join("scenarios/README.md"));
+    let schema = serde_json::to_string(&wi_conformance_schema()).unwrap();
+    for word in ["create-pod", "apply", "admission", "pod", "token", "exchange", "secret-read", "log"] {
+        assert!(guide.contains(&format!("`{word}`")), "scenarios/README.md does not explain `{word}`");
+        assert!(schema.contains(&format!("\"{word}\"")), "the schema does not know `{word}`");
+    }
+}
+
+fn wi_conformance_schema() -> serde_json::Value {
+    wi_model::schema::scenario()
+}

@@ -1,0 +1,103 @@
+//! A run for people: on a terminal, and in Markdown.
+
+use wi_model::record::{Outcome, Record, RunRecord};
+
+/// A red case in lines: the hop, expected beside observed, what to do, where, and how to see it again.
+pub fn case_text(case: &Record) -> String {
+    let mut lines = vec![format!("{} {}: {}", case.outcome, case.id, case.title)];
+    if let Some(reason) = &case.reason {
+        lines.push(format!("  reason    {reason}"));
+    }
+    for failure in &case.failures {
+        lines.push(format!("  hop       {}", failure.hop));
+        lines.push(format!("  expected  {}", failure.expected));
+        lines.push(format!("  observed  {} ({} looks over {} ms)", failure.observed, failure.looks, failure.waited_ms));
+        if let Some(advice) = &failure.advice {
+            lines.push(format!("  advice    {advice}"));
+        }
+        lines.push(format!("  where     {}:{}:{}", case.file, failure.at.line, failure.at.column));
+    }
+    if let Some(evidence) = &case.evidence {
+        lines.push(format!("  evidence  {evidence}/"));
+    }
+    lines.push(format!(
+        "  again     wi-conformance run --exact {}{}",
+        case.id,
+        case.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default()
+    ));
+    lines.join("\n")
+}
+
+/// The summary of a run: red cases in full, then the counts.
+pub fn text(run: &RunRecord) -> String {
+    let mut parts: Vec<String> = run.cases.iter().filter(|case| case.outcome.is_red()).map(case_text).collect();
+    for left in &run.leftovers {
+        parts.push(format!("left behind: {left}; `wi-conformance sweep` removes it"));
+    }
+    parts.push(counts(run));
+    format!("\n{}", parts.join("\n\n"))
+}
+
+fn counts(run: &RunRecord) -> String {
+    let counted: Vec<String> = Outcome::ALL
+        .into_iter()
+        .map(|outcome| (outcome, run.count(outcome)))
+        .filter(|(outcome, count)| *count > 0 || *outcome == Outcome::Pass)
+        .map(|(outcome, count)| format!("{count} {outcome}"))
+        .collect();
+    let interrupted = if run.interrupted { ", interrupted" } else { "" };
+    format!(
+        "{} cases: {}{interrupted} ({:.1} s, webhook {}, target {})",
+        run.cases.len(),
+        counted.join(", "),
+        seconds(run.duration_ms),
+        run.environment.webhook,
+        run.environment.target
+    )
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    std::time::Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// The same as Markdown: the verdict, then what failed and why.
+pub fn markdown(run: &RunRecord) -> String {
+    let mut out = format!("## {}\n\n", counts(run));
+    for case in run.cases.iter().filter(|case| case.outcome.is_red()) {
+        out.push_str(&format!("```\n{}\n```\n\n", case_text(case).replace("```", "'''")));
+    }
+    out.push_str("| case | outcome | ms |\n| --- | --- | --- |\n");
+    for case in &run.cases {
+        out.push_str(&format!("| {} | {} | {} |\n", case.id, case.outcome, case.duration_ms));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn red_cases_come_first_with_hop_expected_observed_and_place_and_counts_last() {
+        let text = super::text(&crate::example::run());
+        for part in [
+            "hop       exchange",
+            "expected  an access token of client c",
+            "observed  refused with AADSTS700211",
+            "where     scenarios/a/fails.yaml:9:5",
+            "advice    compare the issuers",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("a/passes"));
+        let last = text.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "6 cases: 1 fail, 1 unexpected-pass, 1 blocked, 1 pass, 1 expected-fail, 1 not-applicable (1.5 s, webhook w 1.6, target t)"
+        );
+    }
+
+    #[test]
+    fn markdown_has_a_row_a_case() {
+        let page = super::markdown(&crate::example::run());
+        assert_eq!(page.lines().filter(|line| line.starts_with("| a/") || line.starts_with("| b/")).count(), 6);
+    }
+}
