@@ -191,9 +191,9 @@ pub(crate) struct FixtureArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Fixture {
     /// Entra, Key Vault, ARM and Graph, standing alone.
-    Azure(wi_azure_emulator::Args),
+    Azure(Box<wi_azure_emulator::Args>),
     /// The reference webhook, with the upstream one's flags.
-    Webhook(wi_reference_webhook::Args),
+    Webhook(Box<wi_reference_webhook::Args>),
     /// The quick-start pod's program.
     Quickstart,
     /// A program that waits to be ended.
@@ -209,7 +209,7 @@ pub(crate) enum TargetName {
 
 /// A webhook's names and paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProfileName {
+pub(crate) enum ProfileName {
     /// Up to 1.5.1.
     #[value(name = "1.5")]
     V1_5,

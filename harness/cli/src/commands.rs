@@ -271,12 +271,12 @@ async fn fixture(fixture: Fixture) -> Result<Exit, Stop> {
     let signals = signal::watch(&cancel);
     let served = match fixture {
         Fixture::Azure(args) => {
-            let served = wi_azure_emulator::serve(args, &mut std::io::stdout(), cancel).await;
+            let served = wi_azure_emulator::serve(*args, &mut std::io::stdout(), cancel).await;
             served.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))
         }
-        Fixture::Webhook(args) => {
-            wi_reference_webhook::serve(args, cancel).await.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))
-        }
+        Fixture::Webhook(args) => wi_reference_webhook::serve(*args, cancel)
+            .await
+            .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
         // Run before any thread is made.
         Fixture::Quickstart | Fixture::Pause => Ok(()),
     };

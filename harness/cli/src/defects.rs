@@ -13,7 +13,7 @@ pub(crate) fn all() -> Vec<(String, String)> {
 
 /// The defects that an environment is started with.
 #[derive(Debug, Clone, Default)]
-pub struct Defects(BTreeSet<String>);
+pub(crate) struct Defects(BTreeSet<String>);
 
 impl Defects {
     /// One defect; those of the set-up are not the environment's.

@@ -91,7 +91,7 @@ pub struct Environment {
 }
 
 /// Everything that this kind of environment can do, before it is started: plans need no cluster.
-pub fn capabilities(webhook: &Webhook) -> BTreeSet<Capability> {
+pub(crate) fn capabilities(webhook: &Webhook) -> BTreeSet<Capability> {
     let mut all: BTreeSet<Capability> = Capability::ALL.into();
     all.remove(&Capability::VirtualTime);
     if *webhook == Webhook::None {

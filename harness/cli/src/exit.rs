@@ -55,27 +55,27 @@ impl From<Exit> for ExitCode {
 
 /// A reason to stop, with how to end.
 #[derive(Debug)]
-pub struct Stop {
+pub(crate) struct Stop {
     /// How the program ends.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// What to tell, a line each.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Stop {
     /// One line.
-    pub fn new(exit: Exit, line: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, line: impl Into<String>) -> Self {
         Stop { exit, lines: vec![line.into()] }
     }
 
     /// An error with its sources.
-    pub fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
         Stop::new(exit, chain(error))
     }
 }
 
 /// An error and its sources in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

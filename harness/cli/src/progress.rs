@@ -37,11 +37,6 @@ impl Progress {
         Progress { display: Some(Display { all, total, cases: Mutex::default() }) }
     }
 
-    /// Shows nothing.
-    pub(crate) fn silent() -> Self {
-        Progress { display: None }
-    }
-
     /// A case has come to a stage.
     pub(crate) fn stage(&self, id: &str, what: &str) {
         let Some(display) = &self.display else { return };

@@ -11,20 +11,18 @@ use wi_model::{located::Position, manifest, parse::Reason};
 
 /// Everything that a folder of scenarios holds.
 #[derive(Debug, Clone)]
-pub struct Suite {
+pub(crate) struct Suite {
     /// The cases, in order of id.
-    pub cases: Vec<Case>,
-    /// The requirements that they may name.
-    pub requirements: Catalogue,
+    pub(crate) cases: Vec<Case>,
     /// The register of known deviations.
-    pub deviations: Vec<Deviation>,
+    pub(crate) deviations: Vec<Deviation>,
 }
 
 /// Loads a folder. Every fault of every file is reported, not just the first.
 ///
 /// # Errors
 /// The faults, in order of path.
-pub fn load(folder: &Path, saboteurs: &[&str]) -> Result<Suite, Vec<InvalidScenario>> {
+pub(crate) fn load(folder: &Path, saboteurs: &[&str]) -> Result<Suite, Vec<InvalidScenario>> {
     let shown = |path: &Path| path.display().to_string();
     if !folder.is_dir() {
         let advice = "no such folder; name the folder of scenarios with --scenarios";
@@ -66,11 +64,7 @@ pub fn load(folder: &Path, saboteurs: &[&str]) -> Result<Suite, Vec<InvalidScena
             faults.push(InvalidScenario::new(&shown(&deviations_path), Position::default(), reason));
         }
     }
-    if faults.is_empty() {
-        Ok(Suite { cases: cases.into_values().collect(), requirements, deviations })
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(Suite { cases: cases.into_values().collect(), deviations }) } else { Err(faults) }
 }
 
 fn case(id: &str, path: &Path, requirements: &Catalogue, saboteurs: &[&str]) -> Result<Case, InvalidScenario> {

@@ -1,4 +1,5 @@
 //! What users type and read: the program itself, from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
