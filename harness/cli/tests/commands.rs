@@ -106,6 +106,7 @@ fn missing_files_folders_and_targets_are_named() {
     );
     let (code, _, err) = folder.run(&["list"]);
     assert!(code == 2 && err.contains("lost.yaml:5:") && err.contains("none.yaml"), "{code} {err}");
+    let folder = Folder::new();
     let (code, _, err) = folder.run(&["run", "--scenarios", "nowhere"]);
     assert!(code == 2 && err.contains("nowhere: cannot be read: no such folder"), "{code} {err}");
     let (code, _, err) = folder.run(&["run", "--target", "moon"]);

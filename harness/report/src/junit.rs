@@ -159,7 +159,7 @@ mod tests {
         for part in [
             "file=\"scenarios/a/fails.yaml\"",
             "line=\"9\"",
-            "message=\"exchange: expected an access token of client c; observed refused with AADSTS700211 (HTTP 401): &lt;issuer>\"",
+            "message=\"exchange: expected an access token of client c; observed refused with AADSTS700211 (HTTP 401): &lt;issuer&gt;\"",
             "message=\"not-applicable: the target lacks virtual-time\"",
         ] {
             assert!(xml.contains(part), "{part}: {xml}");
