@@ -178,6 +178,42 @@ fn a_killed_run_leaves_nothing_after_a_sweep() {
     assert!(out.contains("nothing was left behind"), "{out}");
 }
 
+/// The secret's value is nobody's but the vault's and the pod's, and a token is a credential.
+#[test]
+fn a_canary_secret_and_raw_tokens_are_in_no_report_and_in_no_output() {
+    let folder = Folder::new();
+    let canary = "canary-8d1f2c\\n\"quoted\"";
+    let scenario = "\
+title: a pod reads a canary
+requirements: [A-1]
+saboteurs: [vault/refuses-everyone]
+given:
+  azure:
+    identities: { app1: { federated: [ { subject: 'system:serviceaccount:{{namespace}}:reader' } ] } }
+    vaults: { kv1: { secrets: { testsecret: 'CANARY' }, access: [ { to: app1, secrets: [get] } ] } }
+  cluster:
+    - service-account: { name: reader, annotations: { azure.workload.identity/client-id: '{{app1.client-id}}' } }
+when:
+  - create-pod: { name: p, image: quickstart/rust, service-account: reader, labels: { azure.workload.identity/use: 'true' }, env: { KEYVAULT_URL: '{{kv1.url}}', SECRET_NAME: testsecret } }
+then:
+  - secret-read: { by: p, vault: kv1, secret: testsecret, outcome: allowed }
+  - log: { of: p, line: 'this line is never printed', within: 1s }
+";
+    folder.write("area/canary.yaml", scenario.replace("CANARY", canary));
+    let (code, out, err) = folder.run(&["run", "canary", "--log", "trace"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("this line is never printed"), "{out}");
+    let token = regex::Regex::new(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}").unwrap();
+    let mut texts = vec![("standard output".to_owned(), out), ("standard error".to_owned(), err)];
+    let files = left(&folder.path("reports"));
+    assert!(files.len() > 10, "{files:?}");
+    texts.extend(files.iter().map(|file| (file.display().to_string(), std::fs::read_to_string(file).unwrap())));
+    for (place, text) in texts {
+        assert!(!text.contains("canary-8d1f2c"), "{place} holds the canary");
+        assert!(!token.is_match(&text), "{place} holds a token: {:?}", token.find(&text).map(|found| found.as_str()));
+    }
+}
+
 /// Files below a folder.
 fn left(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
