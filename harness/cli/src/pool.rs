@@ -130,21 +130,5 @@ impl Open {
 
 /// The record of a case that was not started.
 pub(crate) fn unrun(case: &Case, outcome: Outcome, reason: String) -> Record {
-    Record {
-        id: case.id.clone(),
-        title: case.scenario.title.value.clone(),
-        file: case.file.clone(),
-        requirements: case.scenario.requirements.iter().map(|id| id.value.clone()).collect(),
-        source: case.scenario.source.clone(),
-        sabotage: case.sabotage.clone(),
-        outcome,
-        reason: Some(reason),
-        failures: Vec::new(),
-        checks: Vec::new(),
-        started: jiff::Timestamp::now().to_string(),
-        duration_ms: 0,
-        timeline: Vec::new(),
-        evidence: None,
-        artefacts: Vec::new(),
-    }
+    Record { outcome, reason: Some(reason), ..Record::begin(case, jiff::Timestamp::now().to_string()) }
 }

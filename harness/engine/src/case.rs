@@ -81,7 +81,10 @@ pub(crate) async fn run(
 ) -> Record {
     on_event(&Event::CaseStarted { id: case.id.clone() });
     let folder = options.evidence_root.join("cases").join(&case.id);
-    let record = blank(case, format!("cases/{}", case.id));
+    let record = Record {
+        evidence: Some(format!("cases/{}", case.id)),
+        ..Record::begin(case, jiff::Timestamp::now().to_string())
+    };
     let mut running = Running { session, case, options, on_event, began: Instant::now(), record };
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone());
@@ -283,26 +286,6 @@ fn known_secrets(session: &Session) -> Vec<Secret> {
 
 fn milliseconds(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn blank(case: &Case, evidence: String) -> Record {
-    Record {
-        id: case.id.clone(),
-        title: case.scenario.title.value.clone(),
-        file: case.file.clone(),
-        requirements: case.scenario.requirements.iter().map(|id| id.value.clone()).collect(),
-        source: case.scenario.source.clone(),
-        sabotage: case.sabotage.clone(),
-        outcome: Outcome::Blocked,
-        reason: None,
-        failures: Vec::new(),
-        checks: Vec::new(),
-        started: jiff::Timestamp::now().to_string(),
-        duration_ms: 0,
-        timeline: Vec::new(),
-        evidence: Some(evidence),
-        artefacts: Vec::new(),
-    }
 }
 
 /// What the session knows, as facts.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::located::Position;
+use crate::plan::Case;
 use crate::verdict::Hop;
 
 /// Version of the shape of `report.json`; a change that a reader can trip over raises it.
@@ -181,6 +182,29 @@ pub struct Moment {
     pub at_ms: u64,
     /// What happened.
     pub what: String,
+}
+
+impl Record {
+    /// The record of a case that begins now: blocked, until something else comes out.
+    pub fn begin(case: &Case, started: String) -> Self {
+        Record {
+            id: case.id.clone(),
+            title: case.scenario.title.value.clone(),
+            file: case.file.clone(),
+            requirements: case.scenario.requirements.iter().map(|id| id.value.clone()).collect(),
+            source: case.scenario.source.clone(),
+            sabotage: case.sabotage.clone(),
+            outcome: Outcome::Blocked,
+            reason: None,
+            failures: Vec::new(),
+            checks: Vec::new(),
+            started,
+            duration_ms: 0,
+            timeline: Vec::new(),
+            evidence: None,
+            artefacts: Vec::new(),
+        }
+    }
 }
 
 impl RunRecord {

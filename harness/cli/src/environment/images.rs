@@ -51,7 +51,7 @@ impl Images {
 
     /// The program of an image; `None` is an image that cannot be pulled.
     pub(super) fn resolve(&self, image: &str) -> Option<ImageProgram> {
-        let repository = repository(image);
+        let repository = wi_quickstart::images::repository(image);
         if let Some((_, program)) = self.named.iter().find(|(name, _)| name == repository) {
             let mut command = vec![program.path.clone().into_os_string()];
             command.extend(program.args.iter().map(OsString::from));
@@ -71,26 +71,5 @@ impl Images {
             env: built_in.env.into_iter().collect(),
             ..ImageProgram::default()
         })
-    }
-}
-
-/// An image name without tag and digest.
-fn repository(image: &str) -> &str {
-    let image = image.split('@').next().unwrap_or(image);
-    match image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => image,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_and_digests_are_no_part_of_the_name_but_ports_are() {
-        assert_eq!(repository("a/b:1"), "a/b");
-        assert_eq!(repository("a/b@sha256:00"), "a/b");
-        assert_eq!(repository("localhost:5000/b"), "localhost:5000/b");
     }
 }
