@@ -56,12 +56,16 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Prove that scenarios can fail: run each under each of its saboteurs, which must turn it red.
     Sabotage(SabotageArgs),
+    /// Compare two runs: print each case whose outcome, or reason for it, is not the same.
+    Diff(DiffArgs),
     /// Print the JSON Schema of a scenario file, for editors.
     Schema,
     /// Remove what killed runs left behind.
     Sweep,
-    /// Start an environment and keep it up.
+    /// Start a cluster with webhook and emulated Azure, and keep it up.
     Up(UpArgs),
+    /// Remove a cluster that `up` made.
+    Down(DownArgs),
     /// Run one of the parts by itself.
     Fixture(FixtureArgs),
 }
@@ -87,7 +91,7 @@ pub(crate) struct SuiteArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
-    /// Where to run.
+    /// Where to run: `embedded`, `kind`, or a file: a kubeconfig, or one with `kubeconfig: FILE` and `context: NAME`.
     #[arg(
         long,
         value_name = "TARGET",
@@ -96,7 +100,8 @@ pub(crate) struct TargetArgs {
         help_heading = "Where"
     )]
     pub(crate) target: TargetName,
-    /// The webhook under test: `reference`, or `exec:PATH` for any program that takes the upstream one's flags.
+    /// The webhook under test: `reference`; `exec:PATH` for any program that takes the upstream one's flags (embedded);
+    /// `manifests:DIR` for any that is installed from manifests, `preinstalled` for what is there (real clusters); `none`.
     #[arg(
         long,
         value_name = "WEBHOOK",
@@ -112,6 +117,45 @@ pub(crate) struct TargetArgs {
     /// Whether an `exec:` webhook makes and rotates its own certificate, or is given one.
     #[arg(long, value_enum, default_value = "off", value_name = "ON|OFF", help_heading = "Where")]
     pub(crate) cert_rotation: Switch,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+/// What only real clusters take.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Real clusters")]
+pub(crate) struct ClusterArgs {
+    /// Name of the kind cluster; made up for a run, `wi-conformance` for one that stays.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The node image of a new kind cluster.
+    #[arg(long, value_name = "IMAGE", env = "WI_CONFORMANCE_NODE_IMAGE")]
+    pub(crate) node_image: Option<String>,
+    /// kind's configuration for a new cluster; `kind-config/cluster.yaml` where it is there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kind_config: Option<PathBuf>,
+    /// A Linux build of this program for images, statically linked; needed where this one is none, as on macOS.
+    #[arg(long, value_name = "FILE", env = "WI_CONFORMANCE_IMAGE_PROGRAM")]
+    pub(crate) image_program: Option<PathBuf>,
+    /// Bring an archive of images to the nodes, such as the one of the webhook under test; may be repeated.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub(crate) load: Vec<PathBuf>,
+    /// The context of a kubeconfig; its current one when left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// How many pods of the reference webhook, two as in the upstream release; one for nodes whose kube-proxy cannot share
+    /// connections out.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) webhook_replicas: u32,
+    /// Keep the kind cluster when the run has ended; `down` removes it.
+    #[arg(long, conflicts_with = "reuse")]
+    pub(crate) keep: bool,
+    /// Use a kind cluster that is there, and its webhook and emulator if `up` made it.
+    #[arg(long)]
+    pub(crate) reuse: bool,
+    /// Use a cluster that looks like production.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -166,11 +210,11 @@ pub(crate) struct SabotageArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
-    /// What to start.
+    /// What to start: `embedded`, which lasts as long as this command, or `kind`, which lasts until `down`.
     pub(crate) target: TargetName,
-    /// Where to write the kubeconfig.
+    /// Where to write the kubeconfig; needed for `embedded`, and for `kind` in the state folder too.
     #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: PathBuf,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// The webhook to install; `none` for a cluster without one.
     #[arg(long, value_name = "WEBHOOK", default_value = "reference")]
     pub(crate) webhook: WebhookName,
@@ -180,6 +224,27 @@ pub(crate) struct UpArgs {
     /// Whether an `exec:` webhook makes and rotates its own certificate, or is given one.
     #[arg(long, value_enum, default_value = "off", value_name = "ON|OFF")]
     pub(crate) cert_rotation: Switch,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DownArgs {
+    /// What to remove: `kind`.
+    pub(crate) target: TargetName,
+    /// Name of the kind cluster.
+    #[arg(long, value_name = "NAME", default_value = STANDING)]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DiffArgs {
+    /// Folder of a run's reports, or its `report.json`.
+    #[arg(value_name = "RUN_A")]
+    pub(crate) a: PathBuf,
+    /// The same of another run.
+    #[arg(value_name = "RUN_B")]
+    pub(crate) b: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -200,11 +265,30 @@ pub(crate) enum Fixture {
     Pause,
 }
 
+/// Name of a cluster that stays, where none is given.
+pub(crate) const STANDING: &str = "wi-conformance";
+
 /// Where to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TargetName {
     /// A Kubernetes API, a node for processes and an emulated Azure, all in this program. Needs Linux.
     Embedded,
+    /// A cluster made by kind, with an emulated Azure beside it. Needs Docker.
+    Kind,
+    /// A cluster that a file names, with an emulated Azure beside it.
+    File(PathBuf),
+}
+
+impl std::str::FromStr for TargetName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "embedded" => Ok(TargetName::Embedded),
+            "kind" => Ok(TargetName::Kind),
+            file if std::path::Path::new(file).is_file() => Ok(TargetName::File(file.into())),
+            _ => Err("expected `embedded`, `kind`, or a file that is there".to_owned()),
+        }
+    }
 }
 
 /// A webhook's names and paths.
@@ -229,6 +313,8 @@ pub(crate) enum Switch {
 pub(crate) enum WebhookName {
     Reference,
     Exec(PathBuf),
+    Manifests(PathBuf),
+    Preinstalled,
     None,
 }
 
@@ -238,9 +324,11 @@ impl std::str::FromStr for WebhookName {
         match text {
             "reference" => Ok(WebhookName::Reference),
             "none" => Ok(WebhookName::None),
-            _ => match text.strip_prefix("exec:") {
-                Some(path) if !path.is_empty() => Ok(WebhookName::Exec(path.into())),
-                _ => Err("expected `reference` or `exec:PATH`".to_owned()),
+            "preinstalled" => Ok(WebhookName::Preinstalled),
+            _ => match text.split_once(':') {
+                Some(("exec", path)) if !path.is_empty() => Ok(WebhookName::Exec(path.into())),
+                Some(("manifests", folder)) if !folder.is_empty() => Ok(WebhookName::Manifests(folder.into())),
+                _ => Err("expected `reference`, `exec:PATH`, `manifests:DIR`, `preinstalled` or `none`".to_owned()),
             },
         }
     }

@@ -7,17 +7,14 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use wi_model::plan::{self, Case, Decision};
 
-use crate::args::{
-    Cli, Command, Fixture, Global, ListArgs, ProfileName, RunArgs, SabotageArgs, SelectArgs, SuiteArgs, Switch, UpArgs,
-    WebhookName,
-};
-use crate::environment::{Environment, Options, Profile, Webhook};
+use crate::args::{Cli, Command, DiffArgs, Fixture, Global, ListArgs, RunArgs, SabotageArgs, SelectArgs, SuiteArgs};
+use crate::environment::Options;
 use crate::exit::{Exit, Stop};
 use crate::progress::Progress;
 use crate::run::{self, OutFolder, Run};
 use crate::sabotage::{self, Matrix};
 use crate::scenarios::Suite;
-use crate::{console, defects, environment, scenarios, signal, sweep};
+use crate::{console, defects, environment, scenarios, signal, standing, sweep, targets};
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
 pub fn main() -> ExitCode {
@@ -63,7 +60,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     let global = cli.global;
     match cli.command {
         Command::Run(args) => run(args, &global).await,
-        Command::Plan(args) => plan(&args),
+        Command::Plan(args) => plan(&args, &global).await,
         Command::List(args) => list(&args),
         Command::Sabotage(args) => sabotage(args, &global).await,
         Command::Schema => {
@@ -71,7 +68,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
             Ok(Exit::Conformant)
         }
         Command::Sweep => sweep(&global).await,
-        Command::Up(args) => up(args, &global).await,
+        Command::Up(args) => standing::up(args, &global).await,
+        Command::Down(args) => standing::down(&args, &global).await,
+        Command::Diff(args) => diff(&args),
         Command::Fixture(args) => fixture(args.fixture).await,
     }
 }
@@ -95,31 +94,6 @@ fn select(args: &SuiteArgs) -> Result<(Suite, Vec<Case>), Stop> {
     Ok((suite, selected))
 }
 
-/// The webhook under test, as an environment starts it.
-fn webhook(name: &WebhookName, profile: Option<ProfileName>, rotation: Switch) -> Result<Webhook, Stop> {
-    let profile = profile.map(|profile| match profile {
-        ProfileName::V1_5 => Profile::V1_5,
-        ProfileName::V1_6 => Profile::V1_6,
-    });
-    Ok(match name {
-        WebhookName::Reference => Webhook::Reference { profile: profile.unwrap_or(Profile::V1_6) },
-        WebhookName::None => Webhook::None,
-        WebhookName::Exec(path) => {
-            let fault = |why: String| Stop::new(Exit::Usage, format!("--webhook exec:{}: {why}", path.display()));
-            let program = path.canonicalize().map_err(|error| fault(error.to_string()))?;
-            if !is_program(&program) {
-                return Err(fault("not a program that can be executed".to_owned()));
-            }
-            Webhook::Exec { program, profile, cert_rotation: rotation == Switch::On }
-        }
-    })
-}
-
-fn is_program(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
 fn jobs(named: Option<u16>) -> usize {
     let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     named.map_or(processors * 4, usize::from)
@@ -127,9 +101,7 @@ fn jobs(named: Option<u16>) -> usize {
 
 async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
     let (suite, mut cases) = select(&args.select.suite)?;
-    let target = &args.select.target;
-    let webhook = webhook(&target.webhook, target.profile, target.cert_rotation)?;
-    let mut environment = Options { webhook, ..Options::default() };
+    let mut defects = defects::Defects::default();
     if let Some(defect) = &args.saboteur {
         if !defects::all().iter().any(|(name, _)| name == defect) {
             return Err(Stop::new(
@@ -137,25 +109,27 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
                 format!("--saboteur {defect}: no such defect; `wi-conformance sabotage --list` names them"),
             ));
         }
-        environment.defects = defects::Defects::one(defect);
+        defects = defects::Defects::one(defect);
         for case in &mut cases {
             case.sabotage = Some(defect.clone());
             wi_model::sabotage::apply(&mut case.scenario, defect);
         }
     }
+    let place = targets::place(&args.select.target, defects, &global.state_dir())?;
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
     let progress = Progress::new(global.plain || global.ci.is_some(), cases.len());
     let run = Run {
         cases,
         deviations: suite.deviations,
-        environment,
+        place,
         out: args.out.clone(),
         state_dir: global.state_dir(),
         jobs: jobs(args.jobs),
         cancel,
     };
     let outcome = run.perform(&progress).await;
+    progress.finish();
     signals.abort();
     let record = outcome?;
     console::say(wi_report::text(&record));
@@ -163,16 +137,20 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
     Ok(run::exit(&record))
 }
 
-fn plan(args: &SelectArgs) -> Result<Exit, Stop> {
+async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
     let (_, cases) = select(&args.suite)?;
-    let webhook = webhook(&args.target.webhook, args.target.profile, args.target.cert_rotation)?;
-    let capabilities = environment::capabilities(&webhook);
+    let place = targets::place(&args.target, defects::Defects::default(), &global.state_dir())?;
+    let capabilities = place.capabilities();
     let mut runs = 0;
     for case in &cases {
         match plan::decide(case, &capabilities) {
             Decision::Runs => {
                 runs += 1;
-                let alone = if case.alone() { "  (in an environment of its own)" } else { "" };
+                let alone = match (case.alone(), place.opens_in_no_time()) {
+                    (true, true) => "  (in an environment of its own)",
+                    (true, false) => "  (while no other case runs)",
+                    (false, _) => "",
+                };
                 console::say(format!("          runs  {}{alone}", case.id));
             }
             Decision::NotApplicable { missing } => {
@@ -182,10 +160,8 @@ fn plan(args: &SelectArgs) -> Result<Exit, Stop> {
         }
     }
     console::say(format!("{runs} of {} scenarios would run", cases.len()));
-    match environment::preflight() {
-        Ok(()) => Ok(if runs == 0 { Exit::NothingRan } else { Exit::Conformant }),
-        Err(error) => Err(Stop::from_error(Exit::TargetUnfit, &error)),
-    }
+    place.preflight().await?;
+    Ok(if runs == 0 { Exit::NothingRan } else { Exit::Conformant })
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Stop> {
@@ -195,6 +171,24 @@ fn list(args: &ListArgs) -> Result<Exit, Stop> {
         console::say(format!("{}  {}  [{}]", case.id, case.scenario.title.value, requirements.join(", ")));
     }
     Ok(Exit::Conformant)
+}
+
+fn diff(args: &DiffArgs) -> Result<Exit, Stop> {
+    let read = |path: &PathBuf| {
+        let path = if path.is_dir() { path.join("report.json") } else { path.clone() };
+        let fault = |why: String| Stop::new(Exit::Usage, format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
+        wi_report::read(&text).map_err(fault)
+    };
+    let (a, b) = (read(&args.a)?, read(&args.b)?);
+    let differences = wi_report::diff(&a, &b);
+    differences.lines.iter().for_each(console::say);
+    console::say(&differences.summary);
+    Ok(match (differences.lines.is_empty(), differences.compared) {
+        (false, _) => Exit::CaseFailed,
+        (true, 0) => Exit::NothingRan,
+        (true, _) => Exit::Conformant,
+    })
 }
 
 async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
@@ -228,42 +222,6 @@ async fn sweep(global: &Global) -> Result<Exit, Stop> {
         console::say("nothing was left behind");
     }
     Ok(if swept.left.is_empty() { Exit::Conformant } else { Exit::LeftBehind })
-}
-
-async fn up(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
-    let webhook = webhook(&args.webhook, args.profile, args.cert_rotation)?;
-    let cancel = CancellationToken::new();
-    let signals = signal::watch(&cancel);
-    let options = Options { webhook, state_dir: Some(global.state_dir()), ..Options::default() };
-    let environment = Environment::start(options).await.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
-    if let Err(error) = write_private(&args.kubeconfig, &environment.kubeconfig()) {
-        let _ = environment.stop().await;
-        return Err(Stop::new(Exit::Usage, format!("{}: cannot be written: {error}", args.kubeconfig.display())));
-    }
-    let azure = environment.azure();
-    console::say(format!("cluster   kubectl --kubeconfig {} get pods -A", args.kubeconfig.display()));
-    console::say(format!("issuer    {}", environment.issuer()));
-    console::say(format!(
-        "azure     https://{} for every Azure name; tenant {}, operator {}",
-        azure.address(),
-        azure.tenant_id(),
-        azure.operator().client_id
-    ));
-    console::say(format!("journal   {}/journal", azure.control_url()));
-    console::say("up; Ctrl-C ends it");
-    cancel.cancelled().await;
-    signals.abort();
-    let _ = std::fs::remove_file(&args.kubeconfig);
-    environment.stop().await.map_err(|left| Stop::new(Exit::LeftBehind, left))?;
-    Ok(Exit::Interrupted)
-}
-
-/// A kubeconfig is a credential: only its owner may read it.
-fn write_private(path: &PathBuf, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 async fn fixture(fixture: Fixture) -> Result<Exit, Stop> {

@@ -10,6 +10,7 @@ use wi_model::plan::Case;
 use wi_model::record::{Outcome, Record};
 
 use crate::environment::{Options, Program, Webhook};
+use crate::place::Place;
 use crate::pool::Pool;
 use crate::{console, defects, scenarios};
 
@@ -111,8 +112,9 @@ impl Conformance {
     fn bench(&self) -> Bench {
         let state = tempfile::tempdir().map_or_else(|_| std::env::temp_dir(), tempfile::TempDir::keep);
         let run_id = crate::run::run_id(jiff::Timestamp::now());
+        let environment = Options { state_dir: Some(state.clone()), ..self.environment.clone() };
         let pool = Pool::new(
-            self.environment.clone(),
+            Place::Embedded(Box::new(environment)),
             &run_id,
             state.clone(),
             self.evidence.clone(),

@@ -196,6 +196,7 @@ impl Environment {
                 kubeconfig: Secret::new(self.cluster.kubeconfig()),
                 context: None,
                 admission_journal: Some("/debug/admission-exchanges".to_owned()),
+                transient: true,
             },
             azure: AzureTarget {
                 authority: "https://login.microsoftonline.com/".to_owned(),
@@ -212,15 +213,16 @@ impl Environment {
                 trust_roots: Some(self.azure.ca_pem().to_owned()),
                 connect: Some(self.azure.address()),
                 journal: Some(self.azure.control_url()),
+                transient: true,
             },
             pods: PodAdditions {
                 azure_address: Some(IpAddr::V4(AZURE_ADDRESS)),
                 ca_bundle: Some(self.azure.ca_pem().to_owned()),
+                ..PodAdditions::default()
             },
             webhook: self.webhook.clone(),
             capabilities: self.capabilities.clone(),
             patience: Duration::from_secs(30),
-            ends_with_process: true,
         }
     }
 
@@ -254,8 +256,12 @@ async fn start_azure(
     defects: &Defects,
 ) -> Result<AzureEmulator, EnvironmentError> {
     let host = cluster.issuer().trim_start_matches("https://").split('/').next().unwrap_or_default().to_owned();
-    let route =
-        wi_azure_emulator::IssuerRoute { host, address: cluster.address(), ca_pem: cluster.ca_pem().to_owned() };
+    let route = wi_azure_emulator::IssuerRoute {
+        host,
+        address: cluster.address(),
+        ca_pem: cluster.ca_pem().to_owned(),
+        token: None,
+    };
     let options = wi_azure_emulator::Options {
         clock,
         issuers: vec![route],

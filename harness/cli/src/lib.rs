@@ -9,6 +9,7 @@
 //! thing in `main`. [`Conformance::main`] does so itself.
 
 mod args;
+mod certificate;
 mod commands;
 mod conformance;
 mod console;
@@ -16,13 +17,18 @@ mod defects;
 mod entry;
 mod environment;
 mod exit;
+mod kubernetes;
+mod place;
 mod pool;
 mod progress;
+mod real_cluster;
 mod run;
 mod sabotage;
 mod scenarios;
 mod signal;
+mod standing;
 mod sweep;
+mod targets;
 
 pub use commands::main;
 pub use conformance::Conformance;

@@ -1,101 +1,131 @@
-//! Environments for cases: one that most share, and one each for those that change the cluster for everybody.
+//! Places for cases: one that most share, and for those that change the cluster for everybody one each, or the shared one
+//! while nobody else is in it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 use wi_engine::{CaseOptions, Event, Ledger, Session};
 use wi_model::plan::{Case, Decision, decide};
-use wi_model::record::{Environment as Described, Outcome, Record};
+use wi_model::record::{Environment as Described, Outcome, Phase, Record};
 
-use crate::environment::{self, Environment, Options};
 use crate::exit::{Exit, Stop};
+use crate::place::{Opened, Place};
 
 /// What a case reports while it runs.
 pub(crate) type OnEvent<'a> = &'a (dyn Fn(&Event) + Sync);
 
-/// Environments for the cases of one run.
+/// Places for the cases of one run.
 pub(crate) struct Pool {
-    options: Options,
+    place: Place,
     run_id: String,
     state_dir: PathBuf,
     evidence: PathBuf,
     cancel: CancellationToken,
     shared: OnceCell<Open>,
+    /// Read by those that share, written by one that must be alone.
+    company: RwLock<()>,
     alone: std::sync::Mutex<Vec<String>>,
+    lost: OnceLock<String>,
 }
 
 struct Open {
-    environment: Environment,
+    opened: Opened,
     session: Session,
 }
 
 impl Pool {
-    /// Nothing is started yet.
+    /// Nothing is opened yet.
     pub(crate) fn new(
-        options: Options,
+        place: Place,
         run_id: &str,
         state_dir: PathBuf,
         evidence: PathBuf,
         cancel: CancellationToken,
     ) -> Self {
-        let options = Options { state_dir: Some(state_dir.clone()), ..options };
-        let alone = std::sync::Mutex::default();
-        Pool { options, run_id: run_id.to_owned(), state_dir, evidence, cancel, shared: OnceCell::new(), alone }
+        Pool {
+            place,
+            run_id: run_id.to_owned(),
+            state_dir,
+            evidence,
+            cancel,
+            shared: OnceCell::new(),
+            company: RwLock::default(),
+            alone: std::sync::Mutex::default(),
+            lost: OnceLock::new(),
+        }
     }
 
-    /// Starts the shared environment, so that a target that is not fit is found before any case.
-    pub(crate) async fn prepare(&self) -> Result<&Described, Stop> {
-        Ok(self.shared().await?.session.environment())
+    /// Opens the shared place, so that a target that is not fit is found before any case.
+    pub(crate) async fn prepare(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<(&Described, Vec<Phase>), Stop> {
+        let open = self.shared.get_or_try_init(|| self.open(&self.run_id, tell)).await?;
+        Ok((open.session.environment(), open.opened.phases()))
     }
 
     async fn shared(&self) -> Result<&Open, Stop> {
-        self.shared.get_or_try_init(|| self.open(&self.run_id)).await
+        self.shared.get_or_try_init(|| self.open(&self.run_id, &|_| {})).await
     }
 
-    async fn open(&self, run_id: &str) -> Result<Open, Stop> {
-        let unfit = |error: &dyn std::error::Error| Stop::from_error(Exit::TargetUnfit, error);
-        let environment = tokio::select! {
-            started = Environment::start(self.options.clone()) => started.map_err(|error| unfit(&error))?,
-            () = self.cancel.cancelled() => return Err(Stop::new(Exit::Interrupted, "interrupted while the environment started")),
+    async fn open(&self, run_id: &str, tell: &(dyn Fn(&str) + Sync)) -> Result<Open, Stop> {
+        let opened = self.place.open(run_id, tell, &self.cancel).await?;
+        let target = opened.target();
+        let connected = async {
+            let ledger = Ledger::open(&self.state_dir, run_id, &target);
+            let ledger = Arc::new(ledger.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?);
+            let session = Session::open(target.clone(), run_id, ledger.clone(), self.cancel.clone()).await;
+            session.map_err(|error| {
+                // Nothing was made yet, so there is nothing to keep a ledger for.
+                let _ = ledger.close();
+                Stop::from_error(Exit::TargetUnfit, &error)
+            })
         };
-        let target = environment.target();
-        let ledger = match Ledger::open(&self.state_dir, run_id, &target) {
-            Ok(ledger) => Arc::new(ledger),
-            Err(error) => {
-                let _ = environment.stop().await;
-                return Err(unfit(&error));
-            }
-        };
-        match Session::open(target, run_id, ledger, self.cancel.clone()).await {
-            Ok(session) => Ok(Open { environment, session }),
-            Err(error) => {
-                let _ = environment.stop().await;
-                Err(unfit(&error))
+        match connected.await {
+            Ok(session) => Ok(Open { opened, session }),
+            Err(mut stop) => {
+                stop.lines.extend(opened.stop().await.into_iter().map(|left| format!("left behind: {left}")));
+                Err(stop)
             }
         }
     }
 
     /// Runs a case, or says why it cannot run here.
     pub(crate) async fn run(&self, case: &Case, on_event: OnEvent<'_>) -> Record {
-        if let Decision::NotApplicable { missing } = decide(case, &environment::capabilities(&self.options.webhook)) {
+        if let Decision::NotApplicable { missing } = decide(case, &self.place.capabilities()) {
             let words: Vec<String> = missing.iter().map(ToString::to_string).collect();
             return unrun(case, Outcome::NotApplicable, format!("the target lacks {}", words.join(", ")));
         }
         let options = CaseOptions { evidence_root: self.evidence.clone(), cancel: self.cancel.clone() };
-        if case.alone() {
+        if case.alone() && self.place.opens_in_no_time() {
             return self.run_alone(case, &options, on_event).await;
         }
-        match self.shared().await {
-            Ok(open) => open.session.run(case, &options, on_event).await,
-            Err(stop) => unrun(case, Outcome::Blocked, stop.lines.join("; ")),
+        let (_shares, _alone) = if case.alone() {
+            (None, Some(self.company.write().await))
+        } else {
+            (Some(self.company.read().await), None)
+        };
+        if let Some(why) = self.lost.get() {
+            return unrun(case, Outcome::Blocked, why.clone());
         }
+        let open = match self.shared().await {
+            Ok(open) => open,
+            Err(stop) => return unrun(case, Outcome::Blocked, stop.lines.join("; ")),
+        };
+        let record = open.session.run(case, &options, on_event).await;
+        if record.outcome == Outcome::Blocked
+            && !self.cancel.is_cancelled()
+            && let Err(why) = open.session.answers().await
+        {
+            // Every other case would only wait to say the same.
+            let _ = self.lost.set(why);
+            self.cancel.cancel();
+        }
+        record
     }
 
     async fn run_alone(&self, case: &Case, options: &CaseOptions, on_event: OnEvent<'_>) -> Record {
         let run_id = format!("{}-{}", self.run_id, case.id.replace('/', "-"));
-        match self.open(&run_id).await {
+        match self.open(&run_id, &|_| {}).await {
             Ok(open) => {
                 let record = open.session.run(case, options, on_event).await;
                 let leftovers = open.close().await;
@@ -108,7 +138,12 @@ impl Pool {
         }
     }
 
-    /// Ends every environment and says what was left behind.
+    /// Why the cluster was lost in the middle of the run, if it was.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    /// Ends every place and says what was left behind.
     pub(crate) async fn close(self) -> Vec<String> {
         let mut leftovers = self.alone.into_inner().unwrap_or_default();
         if let Some(open) = self.shared.into_inner() {
@@ -120,10 +155,9 @@ impl Pool {
 
 impl Open {
     async fn close(self) -> Vec<String> {
-        let mut leftovers = self.session.close().await;
-        if let Err(left) = self.environment.stop().await {
-            leftovers.push(left);
-        }
+        let ends = self.opened.target().cluster.transient;
+        let mut leftovers = self.session.close(ends).await;
+        leftovers.extend(self.opened.stop().await);
         leftovers
     }
 }

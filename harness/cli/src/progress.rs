@@ -37,6 +37,21 @@ impl Progress {
         Progress { display: Some(Display { all, total, cases: Mutex::default() }) }
     }
 
+    /// What is done before the first case, or after the last.
+    pub(crate) fn preparing(&self, what: &str) {
+        match &self.display {
+            Some(display) => display.total.set_message(what.to_owned()),
+            None => console::tell(format!("{:>15}  {what}", "...")),
+        }
+    }
+
+    /// Everything is ready for cases.
+    pub(crate) fn prepared(&self) {
+        if let Some(display) = &self.display {
+            display.total.set_message("");
+        }
+    }
+
     /// A case has come to a stage.
     pub(crate) fn stage(&self, id: &str, what: &str) {
         let Some(display) = &self.display else { return };

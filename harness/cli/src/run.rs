@@ -1,5 +1,6 @@
 //! A run: from a selection of cases to a report.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,14 +8,15 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use futures::StreamExt;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wi_engine::Event;
 use wi_model::catalogue::Deviation;
 use wi_model::plan::Case;
-use wi_model::record::{Environment as Described, Outcome, REPORT_VERSION, Record, RunRecord};
+use wi_model::record::{Environment as Described, Outcome, Phase, REPORT_VERSION, Record, RunRecord};
 
-use crate::environment::Options;
 use crate::exit::{Exit, Stop};
+use crate::place::Place;
 use crate::pool::Pool;
 use crate::progress::Progress;
 
@@ -22,12 +24,15 @@ use crate::progress::Progress;
 pub(crate) struct Run {
     pub(crate) cases: Vec<Case>,
     pub(crate) deviations: Vec<Deviation>,
-    pub(crate) environment: Options,
+    pub(crate) place: Place,
     pub(crate) out: PathBuf,
     pub(crate) state_dir: PathBuf,
     pub(crate) jobs: usize,
     pub(crate) cancel: CancellationToken,
 }
+
+/// For each case that runs, this many may be removing what they made.
+const RELEASING: usize = 4;
 
 /// Marks a folder as ours, so that no other is ever emptied.
 const MARK: &str = ".wi-conformance";
@@ -43,35 +48,57 @@ impl Run {
         let run_id = run_id(started);
         let out = OutFolder::claim(&self.out)?;
         let log = Mutex::new(out.log()?);
-        let pool = Pool::new(self.environment, &run_id, self.state_dir, self.out.clone(), self.cancel.clone());
+        let pool = Pool::new(self.place, &run_id, self.state_dir, self.out.clone(), self.cancel.clone());
 
-        let described = match pool.prepare().await {
-            Ok(described) => described.clone(),
+        let (described, mut phases) = match pool.prepare(&|what| progress.preparing(what)).await {
+            Ok((described, phases)) => (described.clone(), phases),
             Err(stop) => {
                 progress.finish();
                 pool.close().await;
                 return Err(stop);
             }
         };
+        progress.prepared();
+        let cases_began = Instant::now();
+        let places = Semaphore::new(self.jobs.max(1));
+        let taken = Mutex::new(HashMap::new());
+        let give_up_place = |id: &str| {
+            if let Ok(mut taken) = taken.lock() {
+                taken.remove(id);
+            }
+        };
         let on_event = |event: &Event| match event {
             Event::Stage { id, what } => progress.stage(id, what),
             Event::CaseStarted { id } => progress.stage(id, "starts"),
+            // What a case made is removed while the next one runs already.
+            Event::CaseJudged { id } => give_up_place(id),
             Event::CaseEnded { .. } => {}
         };
         let mut cases: Vec<Record> = futures::stream::iter(&self.cases)
             .map(|case| async {
+                if let (Ok(place), Ok(mut taken)) = (places.acquire().await, taken.lock()) {
+                    taken.insert(case.id.clone(), place);
+                }
                 let mut record = pool.run(case, &on_event).await;
                 judge_against_register(&mut record, &self.deviations, &described);
                 if let Ok(mut log) = log.lock() {
                     let _ = writeln!(log, "{}", serde_json::to_string(&record).unwrap_or_default());
                 }
                 progress.ended(&record);
+                give_up_place(&case.id);
                 record
             })
-            .buffer_unordered(self.jobs.max(1))
+            .buffer_unordered(self.jobs.max(1) * RELEASING)
             .collect()
             .await;
+        phases.push(phase("cases", cases_began));
+        let lost = pool.lost().map(str::to_owned);
+        if phases.len() > 1 {
+            progress.preparing("removing what the run made");
+        }
+        let closing = Instant::now();
         let leftovers = pool.close().await;
+        phases.push(phase("clean-up", closing));
         progress.finish();
         cases.sort_by(|a, b| a.id.cmp(&b.id));
         let record = RunRecord {
@@ -79,15 +106,24 @@ impl Run {
             run: run_id,
             started: started.to_string(),
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            phases,
             environment: described,
             cases,
             leftovers,
-            interrupted: self.cancel.is_cancelled(),
+            interrupted: self.cancel.is_cancelled() && lost.is_none(),
         };
         out.write("report.json", &wi_report::json(&record))?;
         out.write("junit.xml", &wi_report::junit(&record))?;
+        if let Some(why) = lost {
+            let left = record.leftovers.iter().map(|left| format!("left behind: {left}"));
+            return Err(Stop { exit: Exit::TargetUnfit, lines: std::iter::once(why).chain(left).collect() });
+        }
         Ok(record)
     }
+}
+
+fn phase(what: &str, began: Instant) -> Phase {
+    Phase { what: what.to_owned(), ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// How a run ends.

@@ -11,6 +11,7 @@ use crate::console;
 use crate::defects::Defects;
 use crate::environment::Options;
 use crate::exit::{Exit, Stop};
+use crate::place::Place;
 use crate::pool::Pool;
 
 /// A scenario under a saboteur, and what came of it.
@@ -78,8 +79,8 @@ pub(crate) async fn sabotaged(
     let mut case = case.clone();
     case.sabotage = Some(defect.to_owned());
     wi_model::sabotage::apply(&mut case.scenario, defect);
-    let environment = Options { defects: Defects::one(defect), ..environment };
-    let pool = Pool::new(environment, run_id, state_dir, out, cancel);
+    let environment = Options { defects: Defects::one(defect), state_dir: Some(state_dir.clone()), ..environment };
+    let pool = Pool::new(Place::Embedded(Box::new(environment)), run_id, state_dir, out, cancel);
     let record = pool.run(&case, &|_| {}).await;
     pool.close().await;
     record

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::environment::environments;
+use crate::real_cluster;
 
 /// What a sweep did.
 #[derive(Debug, Default)]
@@ -16,13 +17,21 @@ pub(crate) struct Swept {
 /// Removes what killed runs left below the state folder. Whatever belongs to a living process is not touched.
 pub(crate) async fn sweep(state_dir: &Path) -> Swept {
     let mut swept = Swept::default();
-    let report = wi_engine::sweep(state_dir, None).await;
+    let report = wi_engine::sweep(state_dir, &|run| real_cluster::target_of(state_dir, run)).await;
     swept.removed.extend(report.removed);
     swept.left.extend(report.left);
     let Ok(folders) = std::fs::read_dir(environments(state_dir)) else { return swept };
     for folder in folders.flatten().map(|entry| entry.path()) {
         if owner_lives(&folder) {
             continue;
+        }
+        if let Some((removed, left)) = real_cluster::sweep(&folder).await {
+            swept.removed.extend(removed);
+            let stays = !left.is_empty();
+            swept.left.extend(left);
+            if stays {
+                continue;
+            }
         }
         match wi_process_node::sweep(&folder.join("node")) {
             Ok(report) => swept.removed.extend(report.removed),

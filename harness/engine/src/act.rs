@@ -97,6 +97,16 @@ impl Stage<'_> {
 }
 
 fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
+    for list in ["initContainers", "containers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            let brought = container["image"].as_str().and_then(|image| pods.images.get(repository(image)));
+            if let Some(brought) = brought {
+                container["image"] = brought.as_str().into();
+                // It is on the nodes already and nowhere else.
+                container["imagePullPolicy"] = "Never".into();
+            }
+        }
+    }
     if let Some(address) = pods.azure_address {
         let host = |url: &String| url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
         let names: Vec<String> =
@@ -118,6 +128,15 @@ fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
                 }
             }
         }
+    }
+}
+
+/// An image's name without tag and digest; a registry's port is no tag.
+fn repository(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
     }
 }
 
@@ -175,8 +194,23 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_was_brought_to_the_nodes_takes_the_place_of_the_one_that_is_named() {
+        let images = [("ghcr.io/a/b".to_owned(), "wi/quickstart:1".to_owned())].into();
+        let pods = PodAdditions { images, ..PodAdditions::default() };
+        let spec = json!({ "containers": [
+            { "image": "ghcr.io/a/b:v1" }, { "image": "ghcr.io/a/b@sha256:00", "imagePullPolicy": "Always" }, { "image": "nginx" },
+        ] });
+        let brought = json!({ "image": "wi/quickstart:1", "imagePullPolicy": "Never" });
+        assert_eq!(adapted(&pods, spec), json!({ "containers": [brought, brought, { "image": "nginx" }] }));
+    }
+
+    #[test]
     fn names_and_trust_reach_every_container_and_keep_what_is_set() {
-        let pods = PodAdditions { azure_address: Some("10.0.0.9".parse().unwrap()), ca_bundle: Some("pem".into()) };
+        let pods = PodAdditions {
+            azure_address: Some("10.0.0.9".parse().unwrap()),
+            ca_bundle: Some("pem".into()),
+            ..PodAdditions::default()
+        };
         let spec = json!({
             "initContainers": [{ "name": "init" }],
             "containers": [{ "name": "app", "env": [{ "name": "SSL_CERT_FILE", "value": "/mine" }] }],

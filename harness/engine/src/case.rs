@@ -51,6 +51,11 @@ pub enum Event {
         /// The stage.
         what: String,
     },
+    /// It is judged; what it made is being removed, which needs no place among those that run.
+    CaseJudged {
+        /// The case.
+        id: String,
+    },
     /// It has come to its end.
     CaseEnded {
         /// The case.
@@ -105,6 +110,7 @@ pub(crate) async fn run(
             caught(stages).await
         }
     };
+    on_event(&Event::CaseJudged { id: case.id.clone() });
     running.note("releasing");
     let left = lease.release(&session.cluster, &session.azure.uncancelled()).await;
     session.leave_behind(&left);
@@ -146,6 +152,7 @@ impl Running<'_> {
             pods: &session.target.pods,
             facts: session.facts.clone(),
             run_id: &session.run_id,
+            registration: session.target.webhook.registration.as_deref(),
             cancel: &self.options.cancel,
         };
         let provisioned = self.options.cancel.run_until_cancelled(ground.provision(self.case, lease)).await;

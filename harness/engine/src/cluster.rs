@@ -16,13 +16,18 @@ use crate::settle;
 /// The manager of fields that we write.
 const MANAGER: &str = "wi-conformance";
 /// How long something that was deleted may take to be gone.
-const GONE: Duration = Duration::from_secs(45);
+const GONE: Duration = Duration::from_secs(90);
+/// How long a namespace may be in the hands of another case.
+const NAMESPACE_FREE: Duration = Duration::from_secs(300);
+/// How long we come again when a server asks us to.
+const COME_AGAIN: Duration = Duration::from_secs(30);
 
 /// A connected cluster.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     client: kube::Client,
     journal: Option<String>,
+    transient: bool,
 }
 
 /// An error and its sources in one line.
@@ -62,7 +67,7 @@ impl Cluster {
         config.connect_timeout = Some(Duration::from_secs(10));
         let client = kube::Client::try_from(config)
             .map_err(|error| format!("no client for the cluster: {}", sentence(&error)))?;
-        Ok(Cluster { client, journal: target.admission_journal.clone() })
+        Ok(Cluster { client, journal: target.admission_journal.clone(), transient: target.transient })
     }
 
     /// The API server's version.
@@ -115,11 +120,15 @@ impl Cluster {
     /// Anything but the API server's own refusal.
     pub(crate) async fn create(&self, object: &Value) -> Result<Created, String> {
         let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
-        match self
-            .api_of(object)
-            .create(&PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }, &typed)
-            .await
-        {
+        let (api, params) =
+            (self.api_of(object), PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() });
+        // "Come again in a second" is no refusal: older API servers say so while an account has no token yet.
+        let asked = || async { Some(api.create(&params, &typed).await).filter(|answer| !asks_to_come_again(answer)) };
+        let answer = match settle::until(COME_AGAIN, &CancellationToken::new(), asked).await {
+            Ok(answer) => answer,
+            Err(_) => api.create(&params, &typed).await,
+        };
+        match answer {
             Ok(stored) => Ok(Created::Stored(serde_json::to_value(stored).map_err(|error| error.to_string())?)),
             Err(kube::Error::Api(status)) => Ok(Created::Refused(RefusalEvidence {
                 status: status.code,
@@ -148,7 +157,8 @@ impl Cluster {
         self.api_of(object).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
     }
 
-    /// Deletes an object and waits until it is gone. Pods are ended at once: nobody needs what they would still say.
+    /// Deletes an object and waits until it is gone. Pods are ended at once: nobody needs what they would still say. A
+    /// namespace of a cluster that ends with the run is left to its own end.
     pub(crate) async fn remove(
         &self,
         api_version: &str,
@@ -162,6 +172,9 @@ impl Cluster {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(error) => return Err(error),
+        }
+        if self.transient && kind == "Namespace" {
+            return Ok(());
         }
         let gone = || async { matches!(api.get_opt(name).await, Ok(None)).then_some(()) };
         let _ = settle::until(GONE, &CancellationToken::new(), gone).await;
@@ -198,7 +211,12 @@ impl Cluster {
     }
 
     /// Webhook configurations that hold a webhook of this name.
-    pub(crate) async fn webhook_configurations(&self, webhook: &str) -> Result<Vec<Value>, kube::Error> {
+    /// Only the one of this name, where the target names one.
+    pub(crate) async fn webhook_configurations(
+        &self,
+        webhook: &str,
+        named: Option<&str>,
+    ) -> Result<Vec<Value>, kube::Error> {
         let (api_version, kind) = ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration");
         let all = self.api(api_version, kind, None).list(&ListParams::default()).await?;
         let mut found = Vec::new();
@@ -206,7 +224,8 @@ impl Cluster {
             let mut object = serde_json::to_value(object).unwrap_or_default();
             object["apiVersion"] = api_version.into();
             object["kind"] = kind.into();
-            if object["webhooks"].as_array().into_iter().flatten().any(|hook| hook["name"] == webhook) {
+            let ours = named.is_none_or(|named| object["metadata"]["name"] == named);
+            if ours && object["webhooks"].as_array().into_iter().flatten().any(|hook| hook["name"] == webhook) {
                 found.push(object);
             }
         }
@@ -227,7 +246,33 @@ impl Cluster {
 
     /// Whether a namespace is there.
     pub(crate) async fn has_namespace(&self, name: &str) -> Result<bool, kube::Error> {
-        Ok(Api::<Namespace>::all(self.client.clone()).get_opt(name).await?.is_some())
+        Ok(self.namespace(name).await?.is_some())
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Option<Namespace>, kube::Error> {
+        Api::<Namespace>::all(self.client.clone()).get_opt(name).await
+    }
+
+    /// Waits while a namespace with a case's label is there: another case's, or another run's, that has the same name.
+    /// Gives back whether a namespace without that label is in the way.
+    pub(crate) async fn wait_for_namespace(
+        &self,
+        name: &str,
+        label: &str,
+        cancel: &CancellationToken,
+    ) -> Result<bool, String> {
+        let free = || async {
+            match self.namespace(name).await {
+                Ok(None) => Some(Ok(false)),
+                Ok(Some(found)) => {
+                    let ours = found.metadata.labels.is_some_and(|labels| labels.contains_key(label));
+                    (!ours).then_some(Ok(true))
+                }
+                Err(error) => Some(Err(sentence(&error))),
+            }
+        };
+        let waited = settle::until(NAMESPACE_FREE, cancel, free).await;
+        waited.map_err(|error| format!("namespace {name} is still another case's: {error}"))?
     }
 
     /// What a container printed so far; nothing while it has not started.
@@ -256,6 +301,13 @@ impl Cluster {
             })
             .collect())
     }
+}
+
+/// Whether an answer asks to be asked again in a moment, as a busy server or one that is not ready yet does.
+fn asks_to_come_again<T>(answer: &Result<T, kube::Error>) -> bool {
+    let Err(kube::Error::Api(status)) = answer else { return false };
+    let later = status.details.as_ref().is_some_and(|details| details.retry_after_seconds > 0);
+    later && (status.code == 429 || status.code >= 500)
 }
 
 /// Kinds that live in no namespace, of those that a scenario may hand in.

@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::ledger::{Ledger, LedgerError, Owned};
 
 /// How long one release may take.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(120);
 
 /// What is owned, in order of creation. Consumed by [`Lease::release`].
 pub(crate) struct Lease {

@@ -24,6 +24,13 @@ pub(crate) enum Owned {
     Application { object_id: String },
 }
 
+impl Owned {
+    /// Whether it is the cluster's; else it is Azure's.
+    fn in_cluster(&self) -> bool {
+        matches!(self, Owned::Object { .. } | Owned::Restore { .. })
+    }
+}
+
 impl std::fmt::Display for Owned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -44,7 +51,7 @@ impl std::fmt::Display for Owned {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "kebab-case")]
 enum Line {
-    Run { run: String, pid: u32, target: String, ends_with_process: bool, started: String },
+    Run { run: String, pid: u32, target: String, transient_cluster: bool, transient_azure: bool, started: String },
     Owns { number: u64, owned: Owned },
     Released { number: u64 },
 }
@@ -89,7 +96,8 @@ impl Ledger {
             run: run_id.to_owned(),
             pid: std::process::id(),
             target: target.name.clone(),
-            ends_with_process: target.ends_with_process,
+            transient_cluster: target.cluster.transient,
+            transient_azure: target.azure.transient,
             started: jiff::Timestamp::now().to_string(),
         })?;
         Ok(ledger)
@@ -114,7 +122,10 @@ impl Ledger {
     }
 
     /// Removes the ledger of a run that owns nothing any more.
-    pub(crate) fn close(&self) -> Result<(), LedgerError> {
+    ///
+    /// # Errors
+    /// The folder could not be removed.
+    pub fn close(&self) -> Result<(), LedgerError> {
         let folder = self.path.parent().unwrap_or(&self.path);
         std::fs::remove_dir_all(folder).map_err(|source| LedgerError {
             path: self.path.clone(),
@@ -148,9 +159,9 @@ pub(crate) fn runs(state_dir: &Path) -> PathBuf {
 /// What a ledger that was left behind says.
 #[derive(Debug, Default)]
 pub(crate) struct Remains {
-    /// Whether everything in it ended with its process.
-    pub(crate) ends_with_process: bool,
-    /// What is still owned, the latest first.
+    /// The run's id.
+    pub(crate) run: String,
+    /// What is still owned, the latest first, without what ended with the run.
     pub(crate) owned: Vec<Owned>,
 }
 
@@ -163,14 +174,19 @@ pub(crate) fn remains(path: &Path) -> std::io::Result<Option<Remains>> {
     }
     let mut remains = Remains::default();
     let mut owned: Vec<(u64, Owned)> = Vec::new();
+    let mut ended = (false, false);
     for line in BufReader::new(file).lines() {
         match serde_json::from_str(&line?) {
-            Ok(Line::Run { ends_with_process, .. }) => remains.ends_with_process = ends_with_process,
+            Ok(Line::Run { run, transient_cluster, transient_azure, .. }) => {
+                remains.run = run;
+                ended = (transient_cluster, transient_azure);
+            }
             Ok(Line::Owns { number, owned: thing }) => owned.push((number, thing)),
             Ok(Line::Released { number }) => owned.retain(|(n, _)| *n != number),
             Err(_) => {}
         }
     }
+    owned.retain(|(_, thing)| !if thing.in_cluster() { ended.0 } else { ended.1 });
     remains.owned = owned.into_iter().rev().map(|(_, thing)| thing).collect();
     Ok(Some(remains))
 }
@@ -179,8 +195,15 @@ pub(crate) fn remains(path: &Path) -> std::io::Result<Option<Remains>> {
 mod tests {
     use super::*;
 
+    fn open_on(folder: &Path, transient_cluster: bool) -> Ledger {
+        let mut target = crate::session::tests::target();
+        target.azure.transient = false;
+        target.cluster.transient = transient_cluster;
+        Ledger::open(folder, "r1", &target).unwrap()
+    }
+
     fn ledger(folder: &Path) -> Ledger {
-        Ledger::open(folder, "r1", &crate::session::tests::target()).unwrap()
+        open_on(folder, false)
     }
 
     #[test]
@@ -188,6 +211,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = ledger(folder.path());
         assert!(remains(&open.path).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_in_a_cluster_that_ended_with_its_run_does_not_remain() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = open_on(folder.path(), true);
+        let group = Owned::ResourceGroup { name: "a".to_owned() };
+        open.owns(&group).unwrap();
+        open.owns(&Owned::Restore { object: serde_json::json!({}) }).unwrap();
+        let path = open.path.clone();
+        drop(open);
+        let remains = remains(&path).unwrap().unwrap();
+        assert_eq!((remains.run.as_str(), remains.owned), ("r1", vec![group]));
     }
 
     #[test]

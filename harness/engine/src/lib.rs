@@ -21,5 +21,6 @@ mod webhook;
 
 pub use case::{CaseOptions, Event};
 pub use ledger::{Ledger, LedgerError};
+pub use provision::{RUN_LABEL, label};
 pub use session::{Session, SessionError};
 pub use sweep::{SweepReport, sweep};

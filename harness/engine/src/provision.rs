@@ -21,6 +21,11 @@ use crate::lease::Lease;
 use crate::ledger::Owned;
 use crate::webhook;
 
+/// On every namespace that a run makes.
+pub const RUN_LABEL: &str = "wi-conformance/run";
+/// On a case's own namespace.
+const CASE_LABEL: &str = "wi-conformance/case";
+
 /// What is ready for a case.
 pub(crate) struct Provisioned {
     /// The scenario with every name filled in.
@@ -42,6 +47,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) pods: &'a PodAdditions,
     pub(crate) facts: Facts,
     pub(crate) run_id: &'a str,
+    pub(crate) registration: Option<&'a str>,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -68,7 +74,7 @@ impl Ground<'_> {
         self.trust(&scenario, &names, &bindings).await?;
         let secrets = self.secrets(&scenario, &mut facts).await?;
 
-        webhook::set(scenario.given.webhook, self.cluster, lease, self.cancel)
+        webhook::set(scenario.given.webhook, self.registration, self.cluster, lease, self.cancel)
             .await
             .map_err(|why| format!("the webhook's state: {why}"))?;
         let mut objects = Vec::new();
@@ -217,18 +223,22 @@ impl Ground<'_> {
     }
 
     async fn own_namespace(&self, name: &str, case_id: &str, lease: &mut Lease) -> Result<(), String> {
-        if self.cluster.has_namespace(name).await.map_err(|error| sentence(&error))? {
+        if self.cluster.wait_for_namespace(name, RUN_LABEL, self.cancel).await? {
             return Err(format!(
                 "namespace {name} is there already; it must be the case's own: delete it, or run `sweep` if a killed run left it"
             ));
         }
-        let labels = json!({ "wi-conformance/run": label(self.run_id), "wi-conformance/case": label(case_id) });
+        let labels = json!({ CASE_LABEL: label(case_id) });
         self.create(cluster::namespace(name, labels), name, lease).await.map(|_| ())
     }
 
     /// Creates one object of the given state; a refusal blocks the case.
-    async fn create(&self, object: Value, own: &str, lease: &mut Lease) -> Result<(Value, Value), String> {
+    async fn create(&self, mut object: Value, own: &str, lease: &mut Lease) -> Result<(Value, Value), String> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if object["kind"] == "Namespace" {
+            // By this label a webhook that was installed for one run leaves other runs' pods alone.
+            object["metadata"]["labels"][RUN_LABEL] = label(self.run_id).into();
+        }
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
         if kind == "Namespace"
             && name == own
@@ -276,7 +286,7 @@ fn bind(bindings: &mut Bindings, facts: &mut Facts, handle: &str, name: &str, pr
 }
 
 /// A label's value: 63 letters, digits, dots, hyphens.
-fn label(text: &str) -> String {
+pub fn label(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '.' }).collect();
     clean.chars().take(63).collect::<String>().trim_matches(['.', '-']).to_owned()
 }

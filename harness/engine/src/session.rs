@@ -15,6 +15,9 @@ use crate::cluster::{Cluster, sentence};
 use crate::ledger::Ledger;
 use crate::webhook::WEBHOOK;
 
+/// How long an API server may take to give a sign of life.
+const SIGN_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// A connected target for one run.
 pub struct Session {
     pub(crate) target: Target,
@@ -86,14 +89,16 @@ impl Session {
         })?;
         let has = |capability| target.capabilities.contains(&capability);
         if has(Capability::Webhook) {
-            let found = cluster.webhook_configurations(WEBHOOK).await.map_err(|error| {
-                unfit(
-                    "webhook",
-                    "to list webhook configurations",
-                    sentence(&error),
-                    "give us the right to list mutatingwebhookconfigurations",
-                )
-            })?;
+            let found = cluster.webhook_configurations(WEBHOOK, target.webhook.registration.as_deref()).await.map_err(
+                |error| {
+                    unfit(
+                        "webhook",
+                        "to list webhook configurations",
+                        sentence(&error),
+                        "give us the right to list mutatingwebhookconfigurations",
+                    )
+                },
+            )?;
             if found.is_empty() {
                 return Err(unfit(
                     "webhook",
@@ -183,9 +188,27 @@ impl Session {
         }
     }
 
-    /// Ends the session and says what was left behind. A session that leaves nothing takes its ledger along.
-    pub async fn close(self) -> Vec<String> {
+    /// Asks the API server for a sign of life.
+    ///
+    /// # Errors
+    /// It gives none; in one line.
+    pub async fn answers(&self) -> Result<(), String> {
+        let asked = tokio::time::timeout(SIGN_OF_LIFE, self.cluster.version()).await;
+        let why = match asked {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => sentence(&error),
+            Err(_) => format!("no answer within {} s", SIGN_OF_LIFE.as_secs()),
+        };
+        Err(format!("the cluster stopped answering in the middle of the run: {why}"))
+    }
+
+    /// Ends the session and says what was left behind: nothing, when the cluster itself `ends` now. A session that leaves
+    /// nothing takes its ledger along.
+    pub async fn close(self, ends: bool) -> Vec<String> {
         let mut left = self.left.into_inner().unwrap_or_default();
+        if ends && self.target.azure.transient {
+            left.clear();
+        }
         if left.is_empty()
             && let Err(error) = self.ledger.close()
         {
@@ -208,7 +231,12 @@ pub(crate) mod tests {
     pub(crate) fn target() -> Target {
         Target {
             name: "nowhere".into(),
-            cluster: ClusterTarget { kubeconfig: Secret::new("{}"), context: None, admission_journal: None },
+            cluster: ClusterTarget {
+                kubeconfig: Secret::new("{}"),
+                context: None,
+                admission_journal: None,
+                transient: true,
+            },
             azure: AzureTarget {
                 authority: "https://login.microsoftonline.com/".into(),
                 resource_manager: "https://management.azure.com/".into(),
@@ -221,12 +249,12 @@ pub(crate) mod tests {
                 trust_roots: None,
                 connect: None,
                 journal: None,
+                transient: true,
             },
             pods: PodAdditions::default(),
-            webhook: WebhookUnderTest { name: "none".into(), profile: None },
+            webhook: WebhookUnderTest { name: "none".into(), profile: None, registration: None },
             capabilities: [].into(),
             patience: Duration::from_secs(1),
-            ends_with_process: true,
         }
     }
 

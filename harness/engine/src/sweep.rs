@@ -19,8 +19,8 @@ pub struct SweepReport {
 }
 
 /// Undoes what the ledgers of killed runs still own. A ledger whose owner lives is not touched. What did not end with its
-/// process can be undone only with the target that it was made on.
-pub async fn sweep(state_dir: &Path, target: Option<&Target>) -> SweepReport {
+/// run can be undone only with the target that it was made on: `target_of` finds it by the run's id.
+pub async fn sweep(state_dir: &Path, target_of: &(dyn Fn(&str) -> Option<Target> + Sync)) -> SweepReport {
     let mut report = SweepReport::default();
     let runs = ledger::runs(state_dir);
     let Ok(folders) = std::fs::read_dir(&runs) else { return report };
@@ -33,7 +33,11 @@ pub async fn sweep(state_dir: &Path, target: Option<&Target>) -> SweepReport {
                 continue;
             }
         };
-        let left = if remains.ends_with_process { Vec::new() } else { undo(&remains.owned, target, &mut report).await };
+        let left = if remains.owned.is_empty() {
+            Vec::new()
+        } else {
+            undo(&remains.owned, target_of(&remains.run).as_ref(), &mut report).await
+        };
         if left.is_empty() {
             match std::fs::remove_dir_all(&folder) {
                 Ok(()) => report.removed.push(format!("ledger {}", folder.display())),

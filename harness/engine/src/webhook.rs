@@ -17,6 +17,7 @@ pub(crate) const WEBHOOK: &str = "mutation.azure-workload-identity.io";
 /// Brings the installation into a state. What was there is in the lease before it is touched.
 pub(crate) async fn set(
     state: WebhookState,
+    registration: Option<&str>,
     cluster: &Cluster,
     lease: &mut Lease,
     cancel: &CancellationToken,
@@ -24,7 +25,8 @@ pub(crate) async fn set(
     if state == WebhookState::Installed {
         return Ok(());
     }
-    let configurations = cluster.webhook_configurations(WEBHOOK).await.map_err(|error| sentence(&error))?;
+    let configurations =
+        cluster.webhook_configurations(WEBHOOK, registration).await.map_err(|error| sentence(&error))?;
     if state == WebhookState::Unreachable && configurations.is_empty() {
         return Err(format!("no webhook {WEBHOOK} is registered, so none can be made unreachable"));
     }

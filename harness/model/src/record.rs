@@ -74,6 +74,9 @@ pub struct RunRecord {
     pub started: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// Where the time went, in order: what was made ready, and the cases.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
     /// What was judged, and where.
     pub environment: Environment,
     /// One record a case, in order of id.
@@ -82,6 +85,16 @@ pub struct RunRecord {
     pub leftovers: Vec<String>,
     /// Whether it was interrupted before every case had run.
     pub interrupted: bool,
+}
+
+/// A part of a run's time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Phase {
+    /// What was done.
+    pub what: String,
+    /// For how long, in milliseconds.
+    pub ms: u64,
 }
 
 /// What was judged, and where.

@@ -1,6 +1,6 @@
 //! A target: everything that the engine may know about where it is, as data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -24,8 +24,6 @@ pub struct Target {
     pub capabilities: BTreeSet<Capability>,
     /// How long an expectation may take where its scenario does not say.
     pub patience: Duration,
-    /// Whether cluster and Azure end with this process, so that nothing made in them can outlive it.
-    pub ends_with_process: bool,
 }
 
 /// How the cluster is reached.
@@ -37,6 +35,8 @@ pub struct ClusterTarget {
     pub context: Option<String>,
     /// Path on the API server that gives back admission exchanges, where [`Capability::AdmissionJournal`] is there.
     pub admission_journal: Option<String>,
+    /// Whether it ends with the run, and everything made in it: then nothing in it is ever left behind.
+    pub transient: bool,
 }
 
 /// How Azure is reached.
@@ -64,6 +64,8 @@ pub struct AzureTarget {
     pub connect: Option<SocketAddr>,
     /// Where exchanges can be read back, where [`Capability::RequestJournal`] is there.
     pub journal: Option<String>,
+    /// Whether it ends with the run, and everything made in it: then nothing in it is ever left behind.
+    pub transient: bool,
 }
 
 /// How the harness signs in. Never how a pod does.
@@ -85,6 +87,9 @@ pub struct PodAdditions {
     pub azure_address: Option<IpAddr>,
     /// A CA bundle to mount, with the variables that make each runtime trust it.
     pub ca_bundle: Option<String>,
+    /// Where images come from, by their name without tag and digest: what is brought to the nodes is not pulled.
+    /// Others stay as they are.
+    pub images: BTreeMap<String, String>,
 }
 
 /// The webhook under test.
@@ -94,4 +99,6 @@ pub struct WebhookUnderTest {
     pub name: String,
     /// Its profile, `1.5` or `1.6`; recognised from what it does when `None`.
     pub profile: Option<String>,
+    /// The MutatingWebhookConfiguration that registers it; every one that names the webhook when `None`.
+    pub registration: Option<String>,
 }

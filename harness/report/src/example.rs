@@ -1,7 +1,7 @@
 //! A run with every outcome, for tests.
 
 use wi_model::located::Position;
-use wi_model::record::{Check, Environment, Failure, Outcome, Record, RunRecord};
+use wi_model::record::{Check, Environment, Failure, Outcome, Phase, Record, RunRecord};
 use wi_model::verdict::Hop;
 
 fn case(id: &str, outcome: Outcome, reason: Option<&str>) -> Record {
@@ -43,6 +43,7 @@ pub(crate) fn run() -> RunRecord {
         waited_ms: 120,
     });
     RunRecord {
+        phases: vec![Phase { what: "cases".into(), ms: 1500 }],
         version: wi_model::record::REPORT_VERSION,
         run: "r1".into(),
         started: "2026-01-01T00:00:00Z".into(),

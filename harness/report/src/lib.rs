@@ -1,8 +1,10 @@
 //! Reports as folds over records.
 
+mod diff;
 mod junit;
 mod text;
 
+pub use diff::{Differences, diff};
 pub use junit::junit;
 pub use text::{case_text, markdown, text};
 use wi_model::record::RunRecord;
@@ -10,6 +12,21 @@ use wi_model::record::RunRecord;
 /// `report.json`: the record itself, versioned.
 pub fn json(run: &RunRecord) -> String {
     serde_json::to_string_pretty(run).map_or_else(|error| format!("{{\"error\":\"{error}\"}}"), |text| text + "\n")
+}
+
+/// Reads a `report.json` back.
+///
+/// # Errors
+/// It is no report, or one of a version that this program does not know.
+pub fn read(text: &str) -> Result<RunRecord, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let known = wi_model::record::REPORT_VERSION;
+    match value["version"].as_u64() {
+        Some(version) if version == u64::from(known) => {}
+        Some(version) => return Err(format!("expected a report of version {known}, found version {version}")),
+        None => return Err("it is no report: it has no `version`".to_owned()),
+    }
+    serde_json::from_value(value).map_err(|error| format!("it is no report of version {known}: {error}"))
 }
 
 #[cfg(test)]

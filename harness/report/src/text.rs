@@ -34,7 +34,7 @@ pub fn text(run: &RunRecord) -> String {
     for left in &run.leftovers {
         parts.push(format!("left behind: {left}; `wi-conformance sweep` removes it"));
     }
-    parts.push(counts(run));
+    parts.push(format!("{}{}", counts(run), phases(run)));
     format!("\n{}", parts.join("\n\n"))
 }
 
@@ -54,6 +54,16 @@ fn counts(run: &RunRecord) -> String {
         run.environment.webhook,
         run.environment.target
     )
+}
+
+/// Where the time went, for a run that had more to do than its cases.
+fn phases(run: &RunRecord) -> String {
+    if run.phases.len() < 3 {
+        return String::new();
+    }
+    let told: Vec<String> =
+        run.phases.iter().map(|phase| format!("{} {:.1} s", phase.what, seconds(phase.ms))).collect();
+    format!("\ntime: {}", told.join(", "))
 }
 
 fn seconds(milliseconds: u64) -> f64 {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::api::Api;
 use serde_json::{Value, json};
 use wi_model::target::WebhookUnderTest;
 use wi_reference_webhook::{Config, InstallationSpec, ReferenceWebhook, Tls};
 
 use super::images::WEBHOOK_IMAGE;
+use crate::certificate::Certificate;
+use crate::kubernetes::{apply, client};
 
 /// Namespace, Service and objects have the names of the upstream installation, so that its users recognise them.
 const NAMESPACE: &str = "azure-workload-identity-system";
@@ -33,7 +34,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Profile::V1_5 => "1.5",
             Profile::V1_6 => "1.6",
@@ -78,12 +79,14 @@ impl Webhook {
             Webhook::Reference { profile } => WebhookUnderTest {
                 name: format!("reference {}", profile.word()),
                 profile: Some(profile.word().to_owned()),
+                registration: None,
             },
             Webhook::Exec { program, profile, .. } => WebhookUnderTest {
                 name: format!("exec:{}", program.file_name().unwrap_or_default().to_string_lossy()),
                 profile: profile.map(|profile| profile.word().to_owned()),
+                registration: None,
             },
-            Webhook::None => WebhookUnderTest { name: "none".to_owned(), profile: None },
+            Webhook::None => WebhookUnderTest { name: "none".to_owned(), profile: None, registration: None },
         }
     }
 }
@@ -129,7 +132,7 @@ pub(super) async fn install(webhook: &Webhook, installation: &Installation) -> R
 }
 
 async fn in_process(profile: Profile, installation: &Installation) -> Result<Installed, String> {
-    let certificate = Certificate::make()?;
+    let certificate = Certificate::of_service(SERVICE, NAMESPACE)?;
     let config = Config {
         profile: match profile {
             Profile::V1_5 => wi_reference_webhook::Profile::V1_5,
@@ -148,7 +151,7 @@ async fn in_process(profile: Profile, installation: &Installation) -> Result<Ins
         tls: Tls { cert_pem: certificate.cert.clone(), key_pem: certificate.key.clone() },
     };
     let webhook = ReferenceWebhook::start(options).await.map_err(|error| crate::exit::chain(&error))?;
-    let client = client(&installation.kubeconfig).await?;
+    let client = client(&installation.kubeconfig, None).await?;
     let mut objects = registration(&certificate.ca, &installation.breaks);
     // It has no pod, so its Service selects none and names its endpoint by hand.
     for object in objects.iter_mut().filter(|object| object["kind"] == "Service") {
@@ -167,8 +170,8 @@ async fn in_process(profile: Profile, installation: &Installation) -> Result<Ins
 }
 
 async fn as_pod(cert_rotation: bool, installation: &Installation) -> Result<Installed, String> {
-    let certificate = Certificate::make()?;
-    let client = client(&installation.kubeconfig).await?;
+    let certificate = Certificate::of_service(SERVICE, NAMESPACE)?;
+    let client = client(&installation.kubeconfig, None).await?;
     let ca = if cert_rotation { String::new() } else { certificate.ca.clone() };
     let mut objects = registration(&ca, &installation.breaks);
     // With rotation on, the webhook fills an empty Secret and registers its own CA; else it is given both.
@@ -322,52 +325,5 @@ async fn wait_registered(client: &kube::Client, cert_rotation: bool) -> Result<(
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(crate::exit::chain(&error)),
         Err(_) => Err(format!("it is ready, but registered no CA in {CONFIGURATION} within {} s", READY.as_secs())),
-    }
-}
-
-async fn client(kubeconfig: &str) -> Result<kube::Client, String> {
-    let parsed = kube::config::Kubeconfig::from_yaml(kubeconfig).map_err(|error| crate::exit::chain(&error))?;
-    let config = kube::Config::from_custom_kubeconfig(parsed, &kube::config::KubeConfigOptions::default()).await;
-    kube::Client::try_from(config.map_err(|error| crate::exit::chain(&error))?)
-        .map_err(|error| crate::exit::chain(&error))
-}
-
-async fn apply(client: &kube::Client, object: Value) -> Result<(), String> {
-    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
-    let types = object.types.clone().unwrap_or_default();
-    let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
-    let resource = kube::core::ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let api: Api<DynamicObject> = match &object.metadata.namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    let params = PatchParams::apply("wi-conformance").force();
-    let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
-    applied.map(|_| ()).map_err(|error| format!("{} {name}: {}", types.kind, crate::exit::chain(&error)))
-}
-
-/// A CA and the serving certificate of the webhook's Service.
-struct Certificate {
-    ca: String,
-    cert: String,
-    key: String,
-}
-
-impl Certificate {
-    fn make() -> Result<Self, String> {
-        use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-        let fault = |error: rcgen::Error| error.to_string();
-        let ca_key = KeyPair::generate().map_err(fault)?;
-        let mut ca = CertificateParams::default();
-        ca.distinguished_name.push(DnType::CommonName, "wi-conformance webhook CA");
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let ca_cert = ca.self_signed(&ca_key).map_err(fault)?;
-        let issuer = Issuer::new(ca, ca_key);
-        let key = KeyPair::generate().map_err(fault)?;
-        let names = [format!("{SERVICE}.{NAMESPACE}.svc"), format!("{SERVICE}.{NAMESPACE}.svc.cluster.local")];
-        let leaf = CertificateParams::new(names).map_err(fault)?.signed_by(&key, &issuer).map_err(fault)?;
-        Ok(Certificate { ca: ca_cert.pem(), cert: leaf.pem(), key: key.serialize_pem() })
     }
 }

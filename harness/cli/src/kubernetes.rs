@@ -1,0 +1,62 @@
+//! What is asked of a cluster while its environment is made, before there is an engine.
+
+use std::time::Duration;
+
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use serde_json::Value;
+
+/// A client for a kubeconfig's context; the current one when none is named.
+pub(crate) async fn client(kubeconfig: &str, context: Option<&str>) -> Result<kube::Client, String> {
+    let parsed = Kubeconfig::from_yaml(kubeconfig).map_err(|error| crate::exit::chain(&error))?;
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let config = kube::Config::from_custom_kubeconfig(parsed, &options).await;
+    let mut config = config.map_err(|error| crate::exit::chain(&error))?;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    kube::Client::try_from(config).map_err(|error| crate::exit::chain(&error))
+}
+
+/// The API of an object, by what it says of itself.
+pub(crate) fn api_of(client: &kube::Client, object: &DynamicObject) -> Api<DynamicObject> {
+    let types = object.types.clone().unwrap_or_default();
+    let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
+    match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+/// Brings an object to what is wanted, whoever made it.
+///
+/// # Errors
+/// Its kind and name, and why not.
+pub(crate) async fn apply(client: &kube::Client, object: Value) -> Result<(), String> {
+    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
+    let kind = object.types.clone().unwrap_or_default().kind;
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let params = PatchParams::apply("wi-conformance").force();
+    let applied = api_of(client, &object).patch(&name, &params, &Patch::Apply(&object)).await;
+    applied.map(|_| ()).map_err(|error| format!("{kind} {name}: {}", sentence(&error)))
+}
+
+/// Creates an object that is not there yet.
+///
+/// # Errors
+/// Its kind and name, and why not.
+pub(crate) async fn create(client: &kube::Client, object: Value) -> Result<(), String> {
+    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
+    let kind = object.types.clone().unwrap_or_default().kind;
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let created = api_of(client, &object).create(&PostParams::default(), &object).await;
+    created.map(|_| ()).map_err(|error| format!("{kind} {name}: {}", sentence(&error)))
+}
+
+/// A client's error in one line: of a refusal what the API server said, of anything else what stood in the way.
+pub(crate) fn sentence(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} {}", status.code, status.message),
+        other => crate::exit::chain(other),
+    }
+}

@@ -1,0 +1,110 @@
+//! Where cases run: each kind of place is opened here, and nothing behind this door knows which it was.
+
+use std::collections::BTreeSet;
+
+use tokio_util::sync::CancellationToken;
+use wi_model::capability::Capability;
+use wi_model::record::Phase;
+use wi_model::target::Target;
+
+use crate::environment::{self, Environment};
+use crate::exit::{Exit, Stop};
+use crate::real_cluster::{self, RealCluster};
+
+/// A place before it is opened.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// Everything in this process.
+    Embedded(Box<environment::Options>),
+    /// A real cluster, with an emulated Azure beside it.
+    Real(Box<real_cluster::Options>),
+}
+
+/// A place that is ready to run cases.
+pub(crate) enum Opened {
+    Embedded(Box<Environment>),
+    Real(Box<RealCluster>),
+}
+
+impl Place {
+    /// What it can do, before it is opened: plans touch nothing.
+    pub(crate) fn capabilities(&self) -> BTreeSet<Capability> {
+        match self {
+            Place::Embedded(options) => environment::capabilities(&options.webhook),
+            Place::Real(options) => options.capabilities(),
+        }
+    }
+
+    /// Whether a case that changes the cluster for everybody gets one of its own; else it waits until it is alone.
+    pub(crate) fn opens_in_no_time(&self) -> bool {
+        matches!(self, Place::Embedded(_))
+    }
+
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// One line with the remedy.
+    pub(crate) async fn preflight(&self) -> Result<(), Stop> {
+        match self {
+            Place::Embedded(_) => environment::preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
+            Place::Real(options) => {
+                real_cluster::preflight(options).await.map_err(|why| Stop::new(Exit::TargetUnfit, why))
+            }
+        }
+    }
+
+    /// Opens it and waits until it answers; `tell` hears what is done meanwhile.
+    ///
+    /// # Errors
+    /// It is not fit, or the wait was cancelled.
+    pub(crate) async fn open(
+        &self,
+        run_id: &str,
+        tell: &(dyn Fn(&str) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Opened, Stop> {
+        let interrupted = || Stop::new(Exit::Interrupted, "interrupted while the environment started");
+        match self {
+            Place::Embedded(options) => {
+                let started = cancel.run_until_cancelled(Environment::start((**options).clone())).await;
+                let started = started.ok_or_else(interrupted)?;
+                started
+                    .map(|environment| Opened::Embedded(Box::new(environment)))
+                    .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))
+            }
+            Place::Real(options) => {
+                let opened = RealCluster::open((**options).clone(), run_id, tell, cancel).await;
+                opened.map(|cluster| Opened::Real(Box::new(cluster))).map_err(|lines| Stop {
+                    exit: if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit },
+                    lines,
+                })
+            }
+        }
+    }
+}
+
+impl Opened {
+    /// The place as the engine sees it.
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            Opened::Embedded(environment) => environment.target(),
+            Opened::Real(cluster) => cluster.target(),
+        }
+    }
+
+    /// Where the time went while it was opened.
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        match self {
+            Opened::Embedded(_) => Vec::new(),
+            Opened::Real(cluster) => cluster.phases.clone(),
+        }
+    }
+
+    /// Ends it, and says what is still there, a line each.
+    pub(crate) async fn stop(self) -> Vec<String> {
+        match self {
+            Opened::Embedded(environment) => environment.stop().await.err().into_iter().collect(),
+            Opened::Real(cluster) => cluster.stop().await,
+        }
+    }
+}

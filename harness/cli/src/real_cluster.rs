@@ -1,0 +1,571 @@
+//! A real cluster with an emulated Azure beside it: made by `kind` for the run, standing since `up`, or named by a file.
+
+mod beside;
+mod docker;
+mod emulator;
+mod files;
+mod guard;
+mod holdings;
+mod image;
+mod installation;
+mod issuer;
+mod kind;
+mod node;
+mod patience;
+mod standing;
+mod sweep;
+mod target_file;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use kube::config::Kubeconfig;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use wi_engine::RUN_LABEL;
+use wi_model::capability::Capability;
+use wi_model::record::Phase;
+use wi_model::secret::{Secret, sha256_hex};
+use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
+
+use crate::defects::Defects;
+use crate::environment::{Profile, environments};
+use crate::kubernetes;
+
+use beside::Place;
+use docker::Docker;
+use emulator::Emulator;
+use holdings::Holdings;
+use image::{Image, Layer};
+use installation::Registered;
+use standing::Standing;
+
+pub(crate) use files::write_private;
+pub(crate) use holdings::Held;
+pub(crate) use standing::{NotDown, down, up};
+pub(crate) use sweep::{sweep, target_of};
+pub(crate) use target_file::NamedCluster;
+pub(crate) use target_file::read as read_target_file;
+
+/// How long an expectation may take on nodes that pull, schedule and probe.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The repository of our images on nodes: a host that nobody can pull from.
+const REPOSITORY: &str = "localhost/wi-conformance";
+
+/// Which cluster.
+#[derive(Debug, Clone)]
+pub(crate) enum Which {
+    /// A new one, for the run alone.
+    New(NewCluster),
+    /// One that kind made before, by its name.
+    Standing { name: String },
+    /// One that a file names.
+    Named { cluster: NamedCluster, confirmed: bool },
+}
+
+/// A cluster to make.
+#[derive(Debug, Clone)]
+pub(crate) struct NewCluster {
+    /// Its name; made from the run's id when `None`.
+    pub(crate) name: Option<String>,
+    /// kind's configuration, as text.
+    pub(crate) config: String,
+    pub(crate) node_image: Option<String>,
+    pub(crate) stays: Stays,
+}
+
+/// What stays of a cluster that we made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stays {
+    /// Nothing: it ends with the run.
+    Nothing,
+    /// The cluster, without what the run put in it.
+    Cluster,
+    /// Everything, with webhook and emulator, for whoever comes next.
+    Everything,
+}
+
+/// The webhook under test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Webhook {
+    Reference { profile: Profile, replicas: u32 },
+    Manifests { folder: PathBuf, profile: Option<Profile> },
+    Preinstalled { profile: Option<Profile> },
+    None,
+}
+
+/// What to run on.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) which: Which,
+    pub(crate) webhook: Webhook,
+    pub(crate) defects: Defects,
+    /// The Linux program that images are made of; this one when `None`.
+    pub(crate) image_program: Option<PathBuf>,
+    /// Archives of further images, for nodes.
+    pub(crate) archives: Vec<PathBuf>,
+    pub(crate) state_dir: PathBuf,
+}
+
+/// A cluster that is ready to run cases.
+pub(crate) struct RealCluster {
+    options: Options,
+    folder: PathBuf,
+    holdings: Holdings,
+    parts: Parts,
+    pub(crate) phases: Vec<Phase>,
+    _owner: std::fs::File,
+}
+
+/// What was put together.
+struct Parts {
+    name: String,
+    kubeconfig: String,
+    emulator: Emulator,
+    emulator_is_ours: bool,
+    images: Vec<(String, String)>,
+    registered: Option<Registered>,
+    tag: String,
+    /// Where the account is that reads the issuer's documents.
+    namespace: String,
+}
+
+impl Options {
+    /// What such a cluster can do, before it is started.
+    pub(crate) fn capabilities(&self) -> BTreeSet<Capability> {
+        let mut all: BTreeSet<Capability> = Capability::ALL.into();
+        all.remove(&Capability::VirtualTime);
+        all.remove(&Capability::AdmissionJournal);
+        match self.webhook {
+            Webhook::None => _ = all.remove(&Capability::Webhook),
+            // What others rely on is not ours to take away.
+            Webhook::Preinstalled { .. } => _ = all.remove(&Capability::WebhookControl),
+            Webhook::Reference { .. } | Webhook::Manifests { .. } => {}
+        }
+        all
+    }
+
+    fn under_test(&self, registered: Option<&Registered>) -> WebhookUnderTest {
+        let (name, profile) = match &self.webhook {
+            Webhook::Reference { profile, .. } => (format!("reference {}", profile.word()), Some(*profile)),
+            Webhook::Manifests { folder, profile } => {
+                (format!("manifests:{}", folder.file_name().unwrap_or_default().to_string_lossy()), *profile)
+            }
+            Webhook::Preinstalled { profile } => ("preinstalled".to_owned(), *profile),
+            Webhook::None => ("none".to_owned(), None),
+        };
+        WebhookUnderTest {
+            name,
+            profile: profile.map(|profile| profile.word().to_owned()),
+            registration: registered.and_then(|registered| registered.registration.clone()),
+        }
+    }
+
+    fn stays(&self) -> Option<Stays> {
+        match &self.which {
+            Which::New(new) => Some(new.stays),
+            Which::Standing { .. } | Which::Named { .. } => None,
+        }
+    }
+}
+
+/// Checks that Docker and kind can be had, without touching anything.
+///
+/// # Errors
+/// One line with the remedy.
+pub(crate) async fn preflight(options: &Options) -> Result<(), String> {
+    Docker::connect().await?;
+    if !matches!(options.which, Which::Named { .. }) {
+        kind::clusters().await?;
+    }
+    Ok(())
+}
+
+impl RealCluster {
+    /// Puts everything together and waits until it answers. What was made is removed when that fails.
+    ///
+    /// # Errors
+    /// What is not fit, in one line, and whatever could not be removed.
+    pub(crate) async fn open(
+        options: Options,
+        run_id: &str,
+        tell: &(dyn Fn(&str) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Self, Vec<String>> {
+        let fault = |folder: &Path, error: std::io::Error| {
+            vec![format!("{}: {error}; name another folder with --state-dir", folder.display())]
+        };
+        let folder = environments(&options.state_dir).join(format!("real-{run_id}"));
+        files::private_folder(&folder).map_err(|error| fault(&folder, error))?;
+        let owner = std::fs::File::create(folder.join("owner")).map_err(|error| fault(&folder, error))?;
+        owner.lock().map_err(|error| fault(&folder, error))?;
+        let holdings = Mutex::new(Holdings::open(&folder).map_err(|error| fault(&folder, error))?);
+        let mut phases = Vec::new();
+        let builder = Builder { options: &options, run_id, folder: &folder, holdings: &holdings, tell };
+        let built = cancel.run_until_cancelled(builder.build(&mut phases)).await;
+        let why = match built {
+            Some(Ok(parts)) => {
+                let holdings = holdings.into_inner();
+                return Ok(RealCluster { options, folder, holdings, parts, phases, _owner: owner });
+            }
+            Some(Err(why)) => why,
+            None => "interrupted while the cluster was made ready".to_owned(),
+        };
+        tell("removing what was made so far");
+        let left = holdings.into_inner().release().await;
+        if left.is_empty() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        Err(std::iter::once(why).chain(left.into_iter().map(|left| format!("left behind: {left}"))).collect())
+    }
+
+    /// This place as the engine sees it: addresses, trust roots, a credential and capabilities.
+    pub(crate) fn target(&self) -> Target {
+        let known = &self.parts.emulator.known;
+        Target {
+            name: self.parts.name.clone(),
+            cluster: ClusterTarget {
+                kubeconfig: Secret::new(self.parts.kubeconfig.clone()),
+                context: None,
+                admission_journal: None,
+                transient: self.options.stays() == Some(Stays::Nothing),
+            },
+            azure: known.target(self.parts.emulator_is_ours),
+            pods: PodAdditions {
+                azure_address: Some(known.pod_address),
+                ca_bundle: Some(known.ca().to_owned()),
+                images: self.parts.images.iter().cloned().collect(),
+            },
+            webhook: self.options.under_test(self.parts.registered.as_ref()),
+            capabilities: self.options.capabilities(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Removes what was made for the run, and says what is still there.
+    pub(crate) async fn stop(self) -> Vec<String> {
+        drop(self.parts.emulator);
+        let left = if self.options.stays() == Some(Stays::Cluster) {
+            standing::keep(&self.options.state_dir, &self.parts.name, &self.folder, self.holdings).await
+        } else {
+            self.holdings.release().await
+        };
+        if left.is_empty()
+            && let Err(error) = std::fs::remove_dir_all(&self.folder)
+        {
+            return vec![format!("{}: {error}", self.folder.display())];
+        }
+        left
+    }
+}
+
+/// Puts a cluster together, step by step.
+struct Builder<'a> {
+    options: &'a Options,
+    run_id: &'a str,
+    folder: &'a Path,
+    holdings: &'a Mutex<Holdings>,
+    tell: &'a (dyn Fn(&str) + Sync),
+}
+
+/// A cluster before anything of ours is in it.
+struct Found {
+    name: String,
+    kubeconfig: String,
+    context: beside::Context,
+    place: Place,
+    client: kube::Client,
+    standing: Option<Standing>,
+}
+
+impl Builder<'_> {
+    async fn build(&self, phases: &mut Vec<Phase>) -> Result<Parts, String> {
+        let mut began = Instant::now();
+        let mut phase = |what: &str| {
+            let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            phases.push(Phase { what: what.to_owned(), ms });
+            began = Instant::now();
+        };
+        let docker = Docker::connect().await?;
+        let found = self.cluster(&docker).await?;
+        phase("cluster");
+        let tenant = match self.options.webhook {
+            Webhook::Preinstalled { .. } => Some(installation::preinstalled_tenant(&found.client).await?),
+            _ => None,
+        };
+        let layer = Layer::of(self.options.image_program.as_deref()).map_err(|error| crate::exit::chain(&error))?;
+        let tag = self.tag(&layer, &found);
+        let images = self.images(&layer, &tag, &found).await?;
+        phase("images");
+        let (emulator, emulator_is_ours) = self.emulator(&docker, &layer, &tag, &found, tenant).await?;
+        emulator.known.write(self.folder)?;
+        phase("emulator");
+        let namespace = self.namespace(&found.client).await?;
+        // The emulator that stands since `up` outlives this run, and so must the account that reads for it.
+        let standing = found.standing.as_ref().filter(|_| !emulator_is_ours && !self.stands());
+        let reads_in = standing.map_or(namespace.as_str(), |standing| standing.namespace.as_str());
+        let reader = issuer::Reader { client: &found.client, namespace: reads_in, suffix: &self.suffix() };
+        if standing.is_none() {
+            reader.grant(self.holdings).await?;
+        }
+        reader.show(&emulator.known, &found.place, &found.context).await?;
+        let registered = self.webhook(&found, &emulator, &tag).await?;
+        if registered.is_some() {
+            installation::wait_asked(&found.client, &namespace).await?;
+        }
+        phase("webhook");
+        Ok(Parts {
+            name: found.name,
+            kubeconfig: found.kubeconfig,
+            emulator,
+            emulator_is_ours,
+            images,
+            registered,
+            tag,
+            namespace,
+        })
+    }
+
+    /// Ends the names of what lives in no namespace: two runs on one cluster do not meet.
+    fn suffix(&self) -> String {
+        format!("-{}", &sha256_hex(self.run_id.as_bytes())[..8])
+    }
+
+    fn stands(&self) -> bool {
+        self.options.stays() == Some(Stays::Everything)
+    }
+
+    /// A namespace of the run's own, outside every case.
+    async fn namespace(&self, client: &kube::Client) -> Result<String, String> {
+        let name = format!("wi-conformance{}", self.suffix());
+        let mut own = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        if !self.stands() {
+            own["metadata"]["labels"] = json!({ RUN_LABEL: wi_engine::label(self.run_id) });
+        }
+        self.holdings.lock().await.take_object(&own)?;
+        kubernetes::create(client, own).await?;
+        Ok(name)
+    }
+
+    async fn cluster(&self, docker: &Docker) -> Result<Found, String> {
+        let (name, given, wanted, standing) = match &self.options.which {
+            Which::New(new) => {
+                let name = new.name.clone().unwrap_or_else(|| format!("wi{}", self.suffix()));
+                let kubeconfig = self.create(docker, new, &name).await?;
+                (name, kubeconfig, None, None)
+            }
+            Which::Standing { name } => {
+                if !kind::clusters().await?.contains(name) {
+                    return Err(format!("kind has no cluster {name}; `wi-conformance up kind --name {name}` makes it"));
+                }
+                let standing = Standing::read(&self.options.state_dir, name);
+                (name.clone(), kind::kubeconfig(name).await?, None, standing)
+            }
+            Which::Named { cluster, .. } => {
+                let context = beside::context(&cluster.kubeconfig, cluster.context.as_deref())
+                    .map_err(|why| format!("the kubeconfig is not usable: {why}"))?;
+                (context.name.clone(), cluster.kubeconfig.clone(), Some(context.name), None)
+            }
+        };
+        let context =
+            beside::context(&given, wanted.as_deref()).map_err(|why| format!("the kubeconfig is not usable: {why}"))?;
+        let kubeconfig = only(&given, &context.name)?;
+        let client = kubernetes::client(&kubeconfig, None).await?;
+        let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(client.clone());
+        let nodes = nodes.list(&kube::api::ListParams::default()).await;
+        let nodes = nodes.map_err(|error| {
+            format!("the cluster at {} does not answer: {}", context.server, kubernetes::sentence(&error))
+        })?;
+        if let Which::Named { confirmed: false, .. } = self.options.which
+            && let Some(why) = guard::looks_like_production(&context.name, context.server.as_str(), &nodes.items)
+        {
+            return Err(format!("this cluster looks like production: {why}; say --yes if a test run may use it"));
+        }
+        let ready = |node: &k8s_openapi::api::core::v1::Node| {
+            let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        if !nodes.items.iter().any(ready) {
+            return Err(format!(
+                "no node of cluster {name} is ready, so no pod would run; `kubectl get nodes` says more"
+            ));
+        }
+        let place = beside::find(docker, &context.server).await?;
+        write_private(&self.folder.join(holdings::KUBECONFIG), &kubeconfig)
+            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        Ok(Found { name, kubeconfig, context, place, client, standing })
+    }
+
+    async fn create(&self, docker: &Docker, new: &NewCluster, name: &str) -> Result<String, String> {
+        if kind::clusters().await?.iter().any(|there| there == name) {
+            return Err(format!("kind has a cluster {name} already; use it with --reuse, or give another --name"));
+        }
+        if let Some(image) = &new.node_image
+            && !docker.has_image(image).await?
+        {
+            (self.tell)(&format!("pulling node image {image}"));
+            docker.pull(image).await.map_err(|why| {
+                format!("node image {image} is not here and cannot be pulled ({why}); name another with --node-image")
+            })?;
+        }
+        if !docker.has_network(kind::NETWORK).await? {
+            self.holdings.lock().await.take(Held::Network { name: kind::NETWORK.to_owned() })?;
+        }
+        self.holdings.lock().await.take(Held::Cluster { name: name.to_owned() })?;
+        (self.tell)(&format!("making kind cluster {name}"));
+        let kubeconfig = self.folder.join(holdings::KUBECONFIG);
+        let cluster =
+            kind::NewCluster { name, config: &new.config, image: new.node_image.as_deref(), kubeconfig: &kubeconfig };
+        cluster.create(&|line| (self.tell)(&format!("kind: {line}"))).await?;
+        std::fs::read_to_string(&kubeconfig).map_err(|error| format!("{}: {error}", kubeconfig.display()))
+    }
+
+    /// What tells our images from another run's: a cluster that stays has those of `up`, any other those of this run.
+    fn tag(&self, layer: &Layer, found: &Found) -> String {
+        match &found.standing {
+            Some(standing) if standing.tag == layer.tag() => standing.tag.clone(),
+            _ if self.stands() => layer.tag().to_owned(),
+            _ => format!("{}{}", layer.tag(), self.suffix()),
+        }
+    }
+
+    /// Brings our images to the nodes, and says which image name each stands for.
+    async fn images(&self, layer: &Layer, tag: &str, found: &Found) -> Result<Vec<(String, String)>, String> {
+        let (mut images, mut names) = (Vec::new(), Vec::new());
+        for (name, program) in wi_quickstart::images::all() {
+            let args = vec!["fixture".to_owned(), program.program.clone()];
+            let known = images.iter().find(|image: &&Image| image.args == args && image.env == program.env);
+            let image = match known {
+                Some(image) => image.clone(),
+                None => {
+                    let short = name.rsplit('/').next().unwrap_or(name);
+                    let image = Image { name: format!("{REPOSITORY}/{short}:{tag}"), args, env: program.env.clone() };
+                    images.push(image.clone());
+                    image
+                }
+            };
+            names.push((name.to_owned(), image.name));
+        }
+        let args = vec!["fixture".to_owned(), "webhook".to_owned()];
+        images.push(Image { name: webhook_image(tag), args, env: [].into() });
+        let Some(cluster) = &found.place.kind else {
+            return Err(format!(
+                "cluster {} was not made by kind, so our images cannot be brought to its nodes",
+                found.name
+            ));
+        };
+        let wanted: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
+        let mut there = true;
+        for node in &found.place.nodes {
+            there = there && node::has_images(node, &wanted).await?;
+        }
+        if !there {
+            (self.tell)("bringing our images to the nodes");
+            let archive = layer.archive(&images).map_err(|error| crate::exit::chain(&error))?;
+            let path = self.folder.join("images.tar");
+            tokio::fs::write(&path, archive).await.map_err(|error| format!("{}: {error}", path.display()))?;
+            self.holdings.lock().await.take(Held::NodeImages { nodes: found.place.nodes.clone(), names: wanted })?;
+            kind::load(cluster, &path).await?;
+            let _ = tokio::fs::remove_file(&path).await;
+        }
+        for archive in &self.options.archives {
+            kind::load(cluster, archive).await.map_err(|why| format!("--load {}: {why}", archive.display()))?;
+        }
+        Ok(names)
+    }
+
+    /// The emulator that stands since `up`, or one of our own; and whether it is ours.
+    async fn emulator(
+        &self,
+        docker: &Docker,
+        layer: &Layer,
+        tag: &str,
+        found: &Found,
+        tenant: Option<String>,
+    ) -> Result<(Emulator, bool), String> {
+        let network = &found.place.network;
+        let usual = self.options.defects.azure().is_empty() && tenant.is_none();
+        if let Some(standing) = found.standing.as_ref().filter(|standing| usual && standing.tag == tag)
+            && let Some(emulator) = emulator::Known::find(&standing.folder, docker, network).await?
+        {
+            return Ok((emulator, false));
+        }
+        (self.tell)("starting the Azure emulator");
+        let image = format!("{REPOSITORY}/azure:{tag}");
+        let args = vec!["fixture".to_owned(), "azure".to_owned()];
+        if !docker.has_image(&image).await? {
+            self.holdings.lock().await.take(Held::Image { name: image.clone() })?;
+            let wanted = [Image { name: image.clone(), args, env: [].into() }];
+            docker.load(layer.archive(&wanted).map_err(|error| crate::exit::chain(&error))?).await?;
+        }
+        let start = emulator::Start {
+            docker,
+            name: format!("wi-conformance-azure{}", self.suffix()),
+            image: &image,
+            network,
+            tenant,
+            defects: self.options.defects.azure().into_iter().collect(),
+            ends_with_us: !self.stands(),
+            run_id: self.run_id,
+        };
+        Ok((start.start(self.holdings).await?, !self.stands()))
+    }
+
+    async fn webhook(&self, found: &Found, emulator: &Emulator, tag: &str) -> Result<Option<Registered>, String> {
+        // A webhook that was installed for a run leaves other runs' pods alone, and one that stands leaves every run's.
+        let (namespaces, suffix) = if self.stands() {
+            (json!({ "matchExpressions": [{ "key": RUN_LABEL, "operator": "DoesNotExist" }] }), String::new())
+        } else {
+            (json!({ "matchLabels": { RUN_LABEL: wi_engine::label(self.run_id) } }), self.suffix())
+        };
+        let breaks = self.options.defects.webhook();
+        match &self.options.webhook {
+            Webhook::None => Ok(None),
+            Webhook::Preinstalled { .. } => {
+                Ok(Some(Registered { registration: None, namespace: String::new(), ca: String::new() }))
+            }
+            Webhook::Manifests { folder, .. } => {
+                (self.tell)("installing the webhook under test");
+                let tenant = emulator.known.tenant_id();
+                installation::manifests(&found.client, folder, tenant, self.holdings).await.map(Some)
+            }
+            Webhook::Reference { profile, replicas } => {
+                let standing = found.standing.as_ref().and_then(|standing| standing.webhook(*profile, tag));
+                if let Some(installed) = standing.filter(|_| breaks.is_empty()) {
+                    return installation::register(&found.client, &installed, &suffix, namespaces, self.holdings)
+                        .await
+                        .map(Some);
+                }
+                (self.tell)("installing the webhook under test");
+                let reference = installation::Reference {
+                    image: &webhook_image(tag),
+                    tenant_id: emulator.known.tenant_id(),
+                    profile: *profile,
+                    replicas: *replicas,
+                    breaks,
+                    namespace: &if suffix.is_empty() {
+                        "azure-workload-identity-system".to_owned()
+                    } else {
+                        format!("azure-workload-identity{suffix}")
+                    },
+                    suffix: &suffix,
+                    namespaces,
+                };
+                reference.install(&found.client, self.holdings).await.map(Some)
+            }
+        }
+    }
+}
+
+fn webhook_image(tag: &str) -> String {
+    format!("{REPOSITORY}/webhook:{tag}")
+}
+
+/// A kubeconfig with the wanted context as its current one, so that whoever reads it later needs to know no more.
+fn only(kubeconfig: &str, context: &str) -> Result<String, String> {
+    let mut parsed = Kubeconfig::from_yaml(kubeconfig).map_err(|error| crate::exit::chain(&error))?;
+    parsed.current_context = Some(context.to_owned());
+    serde_json::to_string(&parsed).map_err(|error| error.to_string())
+}

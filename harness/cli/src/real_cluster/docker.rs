@@ -1,0 +1,262 @@
+//! What is asked of a Docker engine.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::Docker as Engine;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig, PortBinding};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, ImportImageOptions, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptions, StartContainerOptions,
+};
+use futures::{Stream, StreamExt as _};
+
+use super::patience;
+
+/// How long the engine may take to answer at all.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a container may take to be gone.
+const REMOVED: Duration = Duration::from_secs(30);
+
+/// How long a container's last words may take to come.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A Docker engine that answers.
+#[derive(Clone)]
+pub(crate) struct Docker {
+    engine: Engine,
+}
+
+/// A container to start.
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) image: &'a str,
+    pub(crate) command: Vec<String>,
+    pub(crate) network: &'a str,
+    pub(crate) labels: HashMap<String, String>,
+    /// Ports to reach from this machine, at addresses of the engine's choice.
+    pub(crate) ports: &'a [u16],
+}
+
+/// A container that runs.
+pub(crate) struct Running {
+    /// Its address on the network that it was asked for.
+    pub(crate) address: IpAddr,
+    /// Where its ports are reached from this machine.
+    pub(crate) published: HashMap<u16, SocketAddr>,
+}
+
+/// What a container says.
+pub(crate) struct Words(Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>);
+
+impl Words {
+    /// What a container said before it ended, in one line.
+    pub(crate) async fn last(mut self) -> String {
+        let mut text = String::new();
+        let listened = async {
+            while let Some(Ok(output)) = self.0.next().await {
+                text.push_str(&String::from_utf8_lossy(&output.into_bytes()));
+            }
+        };
+        // One that has ended has no more to say; one that has not is not waited for.
+        let _ = tokio::time::timeout(LAST_WORDS, listened).await;
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() { "it said nothing".to_owned() } else { lines.join(" | ") }
+    }
+}
+
+impl Docker {
+    /// The engine that `DOCKER_HOST` names, or the machine's own.
+    ///
+    /// # Errors
+    /// One line with the remedy.
+    pub(crate) async fn connect() -> Result<Self, String> {
+        let remedy = "start it, or point DOCKER_HOST at one";
+        let engine =
+            Engine::connect_with_defaults().map_err(|error| format!("Docker cannot be reached: {error}; {remedy}"))?;
+        // Engines refuse a client that speaks a newer version than theirs.
+        let negotiated = tokio::time::timeout(ANSWER, engine.negotiate_version()).await;
+        match negotiated {
+            Ok(Ok(engine)) => Ok(Docker { engine }),
+            Ok(Err(error)) => Err(format!("Docker cannot be reached: {}; {remedy}", crate::exit::chain(&error))),
+            Err(_) => Err(format!("Docker did not answer within {} s; {remedy}", ANSWER.as_secs())),
+        }
+    }
+
+    /// Loads an archive of images.
+    pub(crate) async fn load(&self, archive: Vec<u8>) -> Result<(), String> {
+        let body = bollard::body_full(archive.into());
+        let mut said = self.engine.import_image(ImportImageOptions::default(), body, None);
+        while let Some(line) = said.next().await {
+            let line =
+                line.map_err(|error| format!("Docker could not load our image: {}", crate::exit::chain(&error)))?;
+            if let Some(detail) = line.error_detail {
+                return Err(format!("Docker could not load our image: {}", detail.message.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an image is here.
+    pub(crate) async fn has_image(&self, name: &str) -> Result<bool, String> {
+        match self.engine.inspect_image(name).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(format!("Docker: image {name}: {}", crate::exit::chain(&error))),
+        }
+    }
+
+    /// Pulls an image.
+    pub(crate) async fn pull(&self, name: &str) -> Result<(), String> {
+        let options = CreateImageOptionsBuilder::default().from_image(name).build();
+        let mut said = self.engine.create_image(Some(options), None, None);
+        while let Some(line) = said.next().await {
+            let line = line.map_err(|error| crate::exit::chain(&error))?;
+            if let Some(detail) = line.error_detail {
+                return Err(detail.message.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an image's name away, and the image with its last name. One that is not there is as good as gone.
+    pub(crate) async fn remove_image(&self, name: &str) -> Result<(), String> {
+        match self.engine.remove_image(name, None::<RemoveImageOptions>, None).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(crate::exit::chain(&error)),
+        }
+    }
+
+    /// Starts a container that vanishes when its program ends.
+    pub(crate) async fn start(&self, wanted: Wanted<'_>) -> Result<(Running, Words), String> {
+        let fault = |error: Error| format!("container {}: {}", wanted.name, crate::exit::chain(&error));
+        let binding = || Some(vec![PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None }]);
+        let port = |port: &u16| format!("{port}/tcp");
+        let body = ContainerCreateBody {
+            image: Some(wanted.image.to_owned()),
+            cmd: Some(wanted.command),
+            labels: Some(wanted.labels),
+            exposed_ports: Some(wanted.ports.iter().map(port).collect()),
+            host_config: Some(HostConfig {
+                auto_remove: Some(true),
+                network_mode: Some(wanted.network.to_owned()),
+                port_bindings: Some(wanted.ports.iter().map(|p| (port(p), binding())).collect()),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(wanted.name).build();
+        self.engine.create_container(Some(options), body).await.map_err(fault)?;
+        // A container that vanishes takes its log along, so its words are listened to from the start.
+        let listen = AttachContainerOptionsBuilder::default().stdout(true).stderr(true).stream(true).build();
+        let said = self.engine.attach_container(wanted.name, Some(listen)).await.map_err(fault)?.output;
+        self.engine.start_container(wanted.name, None::<StartContainerOptions>).await.map_err(fault)?;
+        match self.running(wanted.name, wanted.network, wanted.ports).await? {
+            Some(running) => Ok((running, Words(said))),
+            None => Err(format!("container {} ended at once: {}", wanted.name, Words(said).last().await)),
+        }
+    }
+
+    /// Where a container is reached; `None` when it does not run.
+    pub(crate) async fn running(&self, name: &str, network: &str, ports: &[u16]) -> Result<Option<Running>, String> {
+        let found = match self.engine.inspect_container(name, None::<InspectContainerOptions>).await {
+            Ok(found) => found,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(format!("container {name}: {}", crate::exit::chain(&error))),
+        };
+        if !found.state.and_then(|state| state.running).unwrap_or(false) {
+            return Ok(None);
+        }
+        let settings = found.network_settings.unwrap_or_default();
+        let endpoint = settings.networks.unwrap_or_default().remove(network);
+        let address = endpoint.and_then(|endpoint| endpoint.ip_address).and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            return Err(format!("container {name}: it has no address on network {network}"));
+        };
+        let bound = settings.ports.unwrap_or_default();
+        let mut published = HashMap::new();
+        for port in ports {
+            let bindings = bound.get(&format!("{port}/tcp")).cloned().flatten().unwrap_or_default();
+            let at = bindings.iter().find_map(|b| {
+                let port = b.host_port.as_ref()?.parse().ok()?;
+                Some(SocketAddr::new(b.host_ip.as_ref()?.parse().ok()?, port))
+            });
+            published.insert(*port, at.ok_or_else(|| format!("container {name}: port {port} was not published"))?);
+        }
+        Ok(Some(Running { address, published }))
+    }
+
+    /// Ends and removes a container. One that is not there is as good as gone.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), String> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.engine.remove_container(name, Some(options)).await {
+            Err(error) if is_missing(&error) => return Ok(()),
+            Ok(()) => {}
+            // It ended by itself, and the engine is removing it already.
+            Err(error) if error.to_string().contains("is already in progress") => {}
+            Err(error) => return Err(crate::exit::chain(&error)),
+        }
+        let gone = || async {
+            let found = self.engine.inspect_container(name, None::<InspectContainerOptions>).await;
+            found.is_err_and(|error| is_missing(&error)).then_some(())
+        };
+        let gone = patience::until(REMOVED, gone).await;
+        gone.ok_or_else(|| format!("still there {} s after its removal", REMOVED.as_secs()))
+    }
+
+    /// A file of a container.
+    pub(crate) async fn file(&self, container: &str, path: &str) -> Result<Vec<u8>, String> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let mut stream = self.engine.download_from_container(container, Some(options));
+        let mut archive = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            archive.extend_from_slice(&chunk.map_err(|error| crate::exit::chain(&error))?);
+        }
+        let mut tar = tar::Archive::new(archive.as_slice());
+        let entries = tar.entries().map_err(|error| error.to_string())?;
+        for entry in entries {
+            let mut entry = entry.map_err(|error| error.to_string())?;
+            if entry.header().entry_type().is_file() {
+                let mut bytes = Vec::new();
+                std::io::Read::read_to_end(&mut entry, &mut bytes).map_err(|error| error.to_string())?;
+                return Ok(bytes);
+            }
+        }
+        Err(format!("{path} is no file"))
+    }
+
+    /// Every container that runs.
+    pub(crate) async fn containers(&self) -> Result<Vec<ContainerSummary>, String> {
+        let options = ListContainersOptionsBuilder::default().build();
+        self.engine.list_containers(Some(options)).await.map_err(|error| crate::exit::chain(&error))
+    }
+
+    /// Whether a network is there.
+    pub(crate) async fn has_network(&self, name: &str) -> Result<bool, String> {
+        match self.engine.inspect_network(name, None::<bollard::query_parameters::InspectNetworkOptions>).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(crate::exit::chain(&error)),
+        }
+    }
+
+    /// Removes a network, unless somebody uses it.
+    pub(crate) async fn remove_unused_network(&self, name: &str) -> Result<(), String> {
+        match self.engine.remove_network(name).await {
+            Ok(()) => Ok(()),
+            Err(error) if is_missing(&error) || error.to_string().contains("has active endpoints") => Ok(()),
+            Err(error) => Err(crate::exit::chain(&error)),
+        }
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+}

@@ -1,0 +1,161 @@
+//! What is asked of `kind`.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+/// How long a cluster may take to be made and to be ready.
+const CREATE: Duration = Duration::from_secs(600);
+/// How long anything else may take.
+const OTHER: Duration = Duration::from_secs(180);
+
+/// The label of a node's container that names its cluster.
+pub(crate) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
+/// The network of every cluster.
+pub(crate) const NETWORK: &str = "kind";
+
+/// Names of clusters.
+pub(crate) async fn clusters() -> Result<Vec<String>, String> {
+    let out = run(&["get", "clusters", "--quiet"]).await?;
+    Ok(String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect())
+}
+
+/// A cluster to make.
+pub(crate) struct NewCluster<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) config: &'a str,
+    pub(crate) image: Option<&'a str>,
+    pub(crate) kubeconfig: &'a Path,
+}
+
+impl NewCluster<'_> {
+    /// Makes it and waits until it is ready; `on_line` sees what kind says meanwhile.
+    ///
+    /// # Errors
+    /// What kind said, in one line.
+    pub(crate) async fn create(&self, on_line: &(dyn Fn(&str) + Sync)) -> Result<(), String> {
+        let kubeconfig = self.kubeconfig.display().to_string();
+        let mut args = vec!["create", "cluster", "--name", self.name, "--kubeconfig", &kubeconfig, "--wait", "300s"];
+        args.extend(["--config", "-"]);
+        if let Some(image) = self.image {
+            args.extend(["--image", image]);
+        }
+        let mut child = command(&args)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(absent)?;
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        let told = async {
+            if let Some(mut stdin) = stdin {
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut stdin, self.config.as_bytes()).await;
+            }
+            let mut said = Vec::new();
+            let Some(stderr) = stderr else { return (said, child.wait().await) };
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let line = line.trim().to_owned();
+                // Steps are told when they begin and again, with a tick, when they are done.
+                if line.starts_with('✓') || line.starts_with('✗') {
+                    on_line(line.trim_start_matches(['✓', '✗', ' ']));
+                }
+                said.push(line);
+            }
+            (said, child.wait().await)
+        };
+        let Ok((said, ended)) = tokio::time::timeout(CREATE, told).await else {
+            return Err(format!("kind made no cluster within {} s", CREATE.as_secs()));
+        };
+        match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) => Err(reason(&said)),
+            Err(error) => Err(format!("kind: {error}")),
+        }
+    }
+}
+
+/// Deletes a cluster. One that is not there is as good as deleted.
+pub(crate) async fn delete(name: &str, kubeconfig: &Path) -> Result<(), String> {
+    // Without a file of ours, kind would look for the cluster in the user's own kubeconfig, where it never was.
+    run(&["delete", "cluster", "--name", name, "--kubeconfig", &kubeconfig.display().to_string()]).await.map(|_| ())
+}
+
+/// A cluster's kubeconfig, for use from this machine.
+pub(crate) async fn kubeconfig(name: &str) -> Result<String, String> {
+    let out = run(&["get", "kubeconfig", "--name", name]).await?;
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Brings an archive of images to every node of a cluster.
+pub(crate) async fn load(name: &str, archive: &Path) -> Result<(), String> {
+    run(&["load", "image-archive", &archive.display().to_string(), "--name", name]).await.map(|_| ())
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new("kind");
+    // A Ctrl-C is for us: we end what we started ourselves.
+    command.args(args).process_group(0).kill_on_drop(true);
+    command
+}
+
+async fn run(args: &[&str]) -> Result<Output, String> {
+    let output = command(args).stdin(Stdio::null()).output();
+    let output = match tokio::time::timeout(OTHER, output).await {
+        Ok(output) => output.map_err(absent)?,
+        Err(_) => return Err(format!("kind {} did not end within {} s", args.join(" "), OTHER.as_secs())),
+    };
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said: Vec<String> =
+        String::from_utf8_lossy(&output.stderr).lines().map(|line| line.trim().to_owned()).collect();
+    Err(reason(&said))
+}
+
+fn absent(error: std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "`kind` is not on the PATH; https://kind.sigs.k8s.io/docs/user/quick-start/#installation says how to get it"
+                .to_owned()
+        }
+        _ => format!("kind could not be started: {error}"),
+    }
+}
+
+/// Why kind failed, of all that it said: its own last word, and the engine's or the node's before it.
+fn reason(said: &[String]) -> String {
+    let own = said.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
+    let cause = said.iter().rev().find(|line| {
+        ["Error response from daemon", "docker: Error", "error execution phase", "no space left"]
+            .iter()
+            .any(|word| line.contains(word))
+    });
+    let last = said.iter().rev().find(|line| !line.is_empty()).map_or("it did not say why", String::as_str);
+    match (own, cause) {
+        (Some(own), Some(cause)) if !own.contains(cause.as_str()) => format!("kind: {own}: {cause}"),
+        (Some(own), _) => format!("kind: {own}"),
+        (None, Some(cause)) => format!("kind: {cause}"),
+        (None, None) => format!("kind: {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_one_line_with_the_engines_word() {
+        let said = "Creating cluster \"x\" ...\n✗ Preparing nodes\nERROR: failed to create cluster: docker run error: command \"docker run\" failed with error: exit status 125\nCommand Output: 5f\ndocker: Error response from daemon: driver failed programming external connectivity: Bind for 127.0.0.1:6443 failed: port is already allocated.";
+        let said: Vec<String> = said.lines().map(str::to_owned).collect();
+        let reason = reason(&said);
+        assert!(
+            reason.starts_with("kind: failed to create cluster") && reason.ends_with("port is already allocated."),
+            "{reason}"
+        );
+        assert!(!reason.contains('\n'));
+    }
+}

@@ -1,0 +1,40 @@
+//! What killed runs left on real clusters.
+
+use std::path::Path;
+use std::time::Duration;
+
+use wi_model::secret::Secret;
+use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
+
+use super::{emulator, holdings};
+use crate::environment::environments;
+
+/// The target of a killed run, as far as undoing its creations needs it; `None` where it never came that far.
+pub(crate) fn target_of(state_dir: &Path, run_id: &str) -> Option<Target> {
+    let folder = environments(state_dir).join(format!("real-{run_id}"));
+    let kubeconfig = std::fs::read_to_string(folder.join(holdings::KUBECONFIG)).ok()?;
+    let known = emulator::Known::read(&folder)?;
+    Some(Target {
+        name: run_id.to_owned(),
+        cluster: ClusterTarget {
+            kubeconfig: Secret::new(kubeconfig),
+            context: None,
+            admission_journal: None,
+            transient: false,
+        },
+        azure: known.target(false),
+        pods: PodAdditions::default(),
+        webhook: WebhookUnderTest { name: String::new(), profile: None, registration: None },
+        capabilities: [].into(),
+        patience: Duration::from_secs(1),
+    })
+}
+
+/// Removes what an environment's folder says it holds; `None` when it is no real cluster's. What was removed and what is
+/// still there, a line each.
+pub(crate) async fn sweep(folder: &Path) -> Option<(Vec<String>, Vec<String>)> {
+    let held = holdings::remains(folder)?;
+    let mut removed = Vec::new();
+    let left = holdings::release(held, folder, &mut |held| removed.push(held.to_string())).await;
+    Some((removed, left))
+}

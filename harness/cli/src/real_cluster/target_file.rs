@@ -1,0 +1,77 @@
+//! A target that is named by a file: a kubeconfig, or a few lines that name one.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use wi_model::parse::InvalidScenario;
+
+/// The cluster that a file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedCluster {
+    /// The kubeconfig's text.
+    pub(crate) kubeconfig: String,
+    /// The context; the current one when `None`.
+    pub(crate) context: Option<String>,
+}
+
+/// A target file. Paths are relative to it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TargetFile {
+    /// Path of a kubeconfig.
+    kubeconfig: PathBuf,
+    /// The context in it.
+    context: Option<String>,
+}
+
+/// Reads a target file, or a kubeconfig in its place.
+///
+/// # Errors
+/// Where it is wrong, with line and column, in one line.
+pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<NamedCluster, String> {
+    let text = text(path)?;
+    let fault = |error: serde_saphyr::Error| {
+        let told = InvalidScenario::yaml(&path.display().to_string(), &error);
+        format!("{told}; expected a kubeconfig, or `kubeconfig: FILE` and `context: NAME`")
+    };
+    let value: serde_json::Value = serde_saphyr::from_str(&text).map_err(fault)?;
+    if value["kind"] == "Config" {
+        return Ok(NamedCluster { kubeconfig: text, context: context.map(str::to_owned) });
+    }
+    let file: TargetFile = serde_saphyr::from_str(&text).map_err(fault)?;
+    let kubeconfig = path.parent().unwrap_or(Path::new(".")).join(&file.kubeconfig);
+    let context = context.map(str::to_owned).or(file.context);
+    Ok(NamedCluster { kubeconfig: self::text(&kubeconfig)?, context })
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    String::from_utf8(bytes).map_err(|_| format!("{}: expected text in UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_and_a_file_that_names_one_are_the_same_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = "apiVersion: v1\nkind: Config\n";
+        std::fs::write(folder.path().join("k"), kubeconfig).unwrap();
+        std::fs::write(folder.path().join("t.yaml"), "kubeconfig: k\ncontext: dev\n").unwrap();
+        let direct = read(&folder.path().join("k"), Some("dev")).unwrap();
+        assert_eq!(direct, read(&folder.path().join("t.yaml"), None).unwrap());
+        assert_eq!(direct, NamedCluster { kubeconfig: kubeconfig.into(), context: Some("dev".into()) });
+    }
+
+    #[test]
+    fn an_unknown_word_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.yaml");
+        std::fs::write(&path, "kubeconfig: k\ncontxt: dev\n").unwrap();
+        let error = read(&path, None).unwrap_err();
+        assert!(error.contains("t.yaml:2:1: ") && error.contains("contxt"), "{error}");
+        let missing = read(Path::new("/nowhere/t.yaml"), None).unwrap_err();
+        assert!(missing.starts_with("/nowhere/t.yaml: "), "{missing}");
+    }
+}

@@ -1,0 +1,110 @@
+//! `up` and `down`: clusters to work with.
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{DownArgs, Global, STANDING, TargetName, UpArgs};
+use crate::defects::Defects;
+use crate::environment::{Environment, Options};
+use crate::exit::{Exit, Stop};
+use crate::real_cluster::{self, Held, Stays, Which, write_private};
+use crate::{console, signal, targets};
+
+/// Starts a cluster and keeps it up.
+pub(crate) async fn up(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
+    match &args.target {
+        TargetName::Embedded => embedded(args, global).await,
+        TargetName::Kind => kind(args, global).await,
+        TargetName::File(path) => {
+            Err(Stop::new(Exit::Usage, format!("up {}: expected `embedded` or `kind`", path.display())))
+        }
+    }
+}
+
+async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
+    let Some(kubeconfig) = args.kubeconfig else {
+        return Err(Stop::new(Exit::Usage, "up embedded: name a file for the kubeconfig with --kubeconfig"));
+    };
+    let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation)?;
+    let cancel = CancellationToken::new();
+    let signals = signal::watch(&cancel);
+    let options = Options { webhook, state_dir: Some(global.state_dir()), ..Options::default() };
+    let environment = Environment::start(options).await.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
+    if let Err(error) = write_private(&kubeconfig, &environment.kubeconfig()) {
+        let _ = environment.stop().await;
+        return Err(unwritable(&kubeconfig, &error));
+    }
+    let azure = environment.azure();
+    console::say(format!("cluster   kubectl --kubeconfig {} get pods -A", kubeconfig.display()));
+    console::say(format!("issuer    {}", environment.issuer()));
+    console::say(format!(
+        "azure     https://{} for every Azure name; tenant {}, operator {}",
+        azure.address(),
+        azure.tenant_id(),
+        azure.operator().client_id
+    ));
+    console::say(format!("journal   {}/journal", azure.control_url()));
+    console::say("up; Ctrl-C ends it");
+    cancel.cancelled().await;
+    signals.abort();
+    let _ = std::fs::remove_file(&kubeconfig);
+    environment.stop().await.map_err(|left| Stop::new(Exit::LeftBehind, left))?;
+    Ok(Exit::Interrupted)
+}
+
+fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Stop {
+    Stop::new(Exit::Usage, format!("{}: cannot be written: {error}", path.display()))
+}
+
+async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
+    let mut new = targets::new_cluster(&args.cluster, Stays::Everything)?;
+    let name = new.name.get_or_insert_with(|| STANDING.to_owned()).clone();
+    let webhook = targets::real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;
+    let state_dir = global.state_dir();
+    let options = targets::real_options(Which::New(new), webhook, Defects::default(), &args.cluster, &state_dir);
+    let cancel = CancellationToken::new();
+    let signals = signal::watch(&cancel);
+    let run_id = crate::run::run_id(jiff::Timestamp::now());
+    let up = real_cluster::up(options, &run_id, &|what| console::tell(what), &cancel).await;
+    signals.abort();
+    let (folder, azure) = up.map_err(|lines| Stop {
+        exit: if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit },
+        lines,
+    })?;
+    let mut kubeconfig: PathBuf = folder.join("kubeconfig");
+    if let Some(wanted) = args.kubeconfig {
+        let text = std::fs::read_to_string(&kubeconfig).unwrap_or_default();
+        write_private(&wanted, &text).map_err(|error| unwritable(&wanted, &error))?;
+        kubeconfig = wanted;
+    }
+    let named = if name == STANDING { String::new() } else { format!(" --name {name}") };
+    console::say(format!("cluster   kubectl --kubeconfig {} get pods -A", kubeconfig.display()));
+    console::say(format!(
+        "azure     https://{} for every Azure name, from pods and nodes; https://{} from here; tenant {}, operator {}",
+        azure.pod_address,
+        azure.tls,
+        azure.tenant_id(),
+        azure.operator_id()
+    ));
+    console::say(format!("journal   {}/journal", azure.control));
+    console::say(format!("run       wi-conformance run --target kind --reuse{named}"));
+    console::say(format!("end       wi-conformance down kind{named}"));
+    Ok(Exit::Conformant)
+}
+
+/// Removes a cluster that `up` made, or that a run kept.
+pub(crate) async fn down(args: &DownArgs, global: &Global) -> Result<Exit, Stop> {
+    if args.target != TargetName::Kind {
+        return Err(Stop::new(Exit::Usage, "down: expected `kind`; `up embedded` ends with Ctrl-C"));
+    }
+    let (state_dir, mut tell) = (global.state_dir(), |held: &Held| console::say(format!("removed {held}")));
+    match real_cluster::down(&state_dir, &args.name, &mut tell).await {
+        Ok(()) => Ok(Exit::Conformant),
+        Err(real_cluster::NotDown::Unknown(why)) => Err(Stop::new(Exit::Usage, why)),
+        Err(real_cluster::NotDown::Left(left)) => Err(Stop {
+            exit: Exit::LeftBehind,
+            lines: left.into_iter().map(|left| format!("left behind: {left}")).collect(),
+        }),
+    }
+}

@@ -1,0 +1,140 @@
+//! A target's name into a place: the one room that knows what each flag means where.
+
+use std::path::Path;
+
+use crate::args::{ClusterArgs, ProfileName, STANDING, Switch, TargetArgs, TargetName, WebhookName};
+use crate::defects::Defects;
+use crate::environment::{self, Profile};
+use crate::exit::{Exit, Stop};
+use crate::place::Place;
+use crate::real_cluster::{self, NewCluster, Stays, Which};
+
+/// kind's configuration, where the user has it.
+const KIND_CONFIG: &str = "kind-config/cluster.yaml";
+/// The same, where there is no such file.
+const KIND_CONFIG_BUILT_IN: &str = include_str!("../../../kind-config/cluster.yaml");
+
+/// The place that the flags of a run name.
+///
+/// # Errors
+/// Flags that do not go together, or a file that cannot be read.
+pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Result<Place, Stop> {
+    let usage = |why: String| Stop::new(Exit::Usage, why);
+    let which = match &args.target {
+        TargetName::Embedded => {
+            let webhook = embedded_webhook(&args.webhook, args.profile, args.cert_rotation)?;
+            let state_dir = Some(state_dir.to_owned());
+            let options = environment::Options { webhook, defects, state_dir, ..environment::Options::default() };
+            return Ok(Place::Embedded(Box::new(options)));
+        }
+        TargetName::Kind if args.cluster.reuse => {
+            Which::Standing { name: args.cluster.name.clone().unwrap_or_else(|| STANDING.to_owned()) }
+        }
+        TargetName::Kind => {
+            let stays = if args.cluster.keep { Stays::Cluster } else { Stays::Nothing };
+            Which::New(new_cluster(&args.cluster, stays)?)
+        }
+        TargetName::File(path) => {
+            let cluster = real_cluster::read_target_file(path, args.cluster.context.as_deref());
+            Which::Named { cluster: cluster.map_err(usage)?, confirmed: args.cluster.yes }
+        }
+    };
+    let webhook = real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;
+    Ok(Place::Real(Box::new(real_options(which, webhook, defects, &args.cluster, state_dir))))
+}
+
+/// What a real cluster is opened with.
+pub(crate) fn real_options(
+    which: Which,
+    webhook: real_cluster::Webhook,
+    defects: Defects,
+    args: &ClusterArgs,
+    state_dir: &Path,
+) -> real_cluster::Options {
+    real_cluster::Options {
+        which,
+        webhook,
+        defects,
+        image_program: args.image_program.clone(),
+        archives: args.load.clone(),
+        state_dir: state_dir.to_owned(),
+    }
+}
+
+/// A kind cluster to make.
+pub(crate) fn new_cluster(args: &ClusterArgs, stays: Stays) -> Result<NewCluster, Stop> {
+    let read = |path: &Path| {
+        let fault = |error: std::io::Error| Stop::new(Exit::Usage, format!("{}: {error}", path.display()));
+        std::fs::read_to_string(path).map_err(fault)
+    };
+    let config = match &args.kind_config {
+        Some(path) => read(path)?,
+        None if Path::new(KIND_CONFIG).is_file() => read(Path::new(KIND_CONFIG))?,
+        None => KIND_CONFIG_BUILT_IN.to_owned(),
+    };
+    Ok(NewCluster { name: args.name.clone(), config, node_image: args.node_image.clone(), stays })
+}
+
+fn profile(name: Option<ProfileName>) -> Option<Profile> {
+    name.map(|profile| match profile {
+        ProfileName::V1_5 => Profile::V1_5,
+        ProfileName::V1_6 => Profile::V1_6,
+    })
+}
+
+/// The webhook under test, as the embedded environment starts it.
+pub(crate) fn embedded_webhook(
+    name: &WebhookName,
+    named: Option<ProfileName>,
+    rotation: Switch,
+) -> Result<environment::Webhook, Stop> {
+    let profile = profile(named);
+    Ok(match name {
+        WebhookName::Reference => environment::Webhook::Reference { profile: profile.unwrap_or(Profile::V1_6) },
+        WebhookName::None => environment::Webhook::None,
+        WebhookName::Exec(path) => {
+            let fault = |why: String| Stop::new(Exit::Usage, format!("--webhook exec:{}: {why}", path.display()));
+            let program = path.canonicalize().map_err(|error| fault(error.to_string()))?;
+            if !is_program(&program) {
+                return Err(fault("not a program that can be executed".to_owned()));
+            }
+            environment::Webhook::Exec { program, profile, cert_rotation: rotation == Switch::On }
+        }
+        WebhookName::Manifests(_) | WebhookName::Preinstalled => {
+            let advice =
+                "it needs a real cluster: --target kind or a kubeconfig; `exec:PATH` runs a webhook's program here";
+            return Err(Stop::new(Exit::Usage, format!("--webhook manifests and preinstalled: {advice}")));
+        }
+    })
+}
+
+/// The webhook under test, as a real cluster gets it.
+pub(crate) fn real_webhook(
+    name: &WebhookName,
+    named: Option<ProfileName>,
+    replicas: u32,
+) -> Result<real_cluster::Webhook, Stop> {
+    let profile = profile(named);
+    match name {
+        WebhookName::Reference => {
+            Ok(real_cluster::Webhook::Reference { profile: profile.unwrap_or(Profile::V1_6), replicas })
+        }
+        WebhookName::None => Ok(real_cluster::Webhook::None),
+        WebhookName::Preinstalled => Ok(real_cluster::Webhook::Preinstalled { profile }),
+        WebhookName::Manifests(folder) if folder.is_dir() => {
+            Ok(real_cluster::Webhook::Manifests { folder: folder.clone(), profile })
+        }
+        WebhookName::Manifests(folder) => {
+            Err(Stop::new(Exit::Usage, format!("--webhook manifests:{}: no such folder", folder.display())))
+        }
+        WebhookName::Exec(_) => Err(Stop::new(
+            Exit::Usage,
+            "--webhook exec: a real cluster takes a webhook from its manifests, with `manifests:DIR`, or as it is, with `preinstalled`",
+        )),
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
