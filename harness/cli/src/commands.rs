@@ -10,6 +10,7 @@ use wi_model::plan::{self, Case, Decision};
 use crate::args::{Cli, Command, DiffArgs, Fixture, Global, ListArgs, RunArgs, SabotageArgs, SelectArgs, SuiteArgs};
 use crate::environment::Options;
 use crate::exit::{Exit, Stop};
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::run::{self, OutFolder, Run};
 use crate::sabotage::{self, Matrix};
@@ -94,9 +95,11 @@ fn select(args: &SuiteArgs) -> Result<(Suite, Vec<Case>), Stop> {
     Ok((suite, selected))
 }
 
-fn jobs(named: Option<u16>) -> usize {
+/// How many cases run at once. Real pods are started by the same processors, and not faster for being many.
+fn jobs(named: Option<u16>, place: &Place) -> usize {
     let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    named.map_or(processors * 4, usize::from)
+    let each = if place.opens_in_no_time() { 4 } else { 2 };
+    named.map_or(processors * each, usize::from)
 }
 
 async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
@@ -116,6 +119,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         }
     }
     let place = targets::place(&args.select.target, defects, &global.state_dir())?;
+    let jobs = jobs(args.jobs, &place);
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
     let progress = Progress::new(global.plain || global.ci.is_some(), cases.len());
@@ -125,7 +129,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         place,
         out: args.out.clone(),
         state_dir: global.state_dir(),
-        jobs: jobs(args.jobs),
+        jobs,
         cancel,
     };
     let outcome = run.perform(&progress).await;
@@ -203,10 +207,10 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
     let signals = signal::watch(&cancel);
     let matrix = Matrix {
         cases,
+        jobs: jobs(args.jobs, &Place::Embedded(Box::default())),
         environment: Options::default(),
         out: args.out.clone(),
         state_dir: global.state_dir(),
-        jobs: jobs(args.jobs),
         cancel: cancel.clone(),
     };
     let pairs = matrix.perform(sabotage::tell).await;

@@ -99,10 +99,22 @@ impl Pool {
         if case.alone() && self.place.opens_in_no_time() {
             return self.run_alone(case, &options, on_event).await;
         }
-        let (_shares, _alone) = if case.alone() {
-            (None, Some(self.company.write().await))
+        // Once it is judged, a case that shares does not mind what another one does to the cluster; one that is alone lets
+        // others in when it has put back what it changed.
+        let (mut shares, mut alone) = (None, None);
+        if case.alone() {
+            alone = Some(self.company.write().await);
         } else {
-            (Some(self.company.read().await), None)
+            shares = Some(self.company.read().await);
+        }
+        let (shares, alone) = (std::sync::Mutex::new(shares), std::sync::Mutex::new(alone));
+        let on_event = |event: &Event| {
+            match event {
+                Event::CaseJudged { .. } => drop(shares.lock().map(|mut guard| guard.take())),
+                Event::ClusterRestored { .. } => drop(alone.lock().map(|mut guard| guard.take())),
+                Event::CaseStarted { .. } | Event::Stage { .. } => {}
+            }
+            on_event(event);
         };
         if let Some(why) = self.lost.get() {
             return unrun(case, Outcome::Blocked, why.clone());
@@ -111,7 +123,7 @@ impl Pool {
             Ok(open) => open,
             Err(stop) => return unrun(case, Outcome::Blocked, stop.lines.join("; ")),
         };
-        let record = open.session.run(case, &options, on_event).await;
+        let record = open.session.run(case, &options, &on_event).await;
         if record.outcome == Outcome::Blocked
             && !self.cancel.is_cancelled()
             && let Err(why) = open.session.answers().await

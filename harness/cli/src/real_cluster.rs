@@ -418,7 +418,10 @@ impl Builder<'_> {
         let kubeconfig = self.folder.join(holdings::KUBECONFIG);
         let cluster =
             kind::NewCluster { name, config: &new.config, image: new.node_image.as_deref(), kubeconfig: &kubeconfig };
-        cluster.create(&|line| (self.tell)(&format!("kind: {line}"))).await?;
+        cluster.create(&|line| (self.tell)(&format!("kind: {line}"))).await.map_err(|why| {
+            let pulling = why.contains("failed to pull image");
+            if pulling { format!("{why}; name a node image that is here with --node-image") } else { why }
+        })?;
         std::fs::read_to_string(&kubeconfig).map_err(|error| format!("{}: {error}", kubeconfig.display()))
     }
 

@@ -1,6 +1,6 @@
 //! A run: from a selection of cases to a report.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,11 @@ impl Run {
     ///
     /// # Errors
     /// The folder cannot be used, or the target is not fit.
-    pub(crate) async fn perform(self, progress: &Progress) -> Result<RunRecord, Stop> {
+    pub(crate) async fn perform(mut self, progress: &Progress) -> Result<RunRecord, Stop> {
+        if !self.place.opens_in_no_time() {
+            // Those that must be alone go first, while nobody has to leave for them.
+            self.cases.sort_by_key(|case| !case.alone());
+        }
         let began = Instant::now();
         let started = jiff::Timestamp::now();
         let run_id = run_id(started);
@@ -67,12 +71,28 @@ impl Run {
                 taken.remove(id);
             }
         };
+        // A verdict is told once, as soon as there is one.
+        let told = Mutex::new(HashSet::new());
+        let tell = |record: &Record| {
+            if !told.lock().is_ok_and(|mut told| told.insert(record.id.clone())) {
+                return;
+            }
+            if let Ok(mut log) = log.lock() {
+                let _ = writeln!(log, "{}", serde_json::to_string(record).unwrap_or_default());
+            }
+            progress.ended(record);
+        };
         let on_event = |event: &Event| match event {
             Event::Stage { id, what } => progress.stage(id, what),
             Event::CaseStarted { id } => progress.stage(id, "starts"),
-            // What a case made is removed while the next one runs already.
-            Event::CaseJudged { id } => give_up_place(id),
-            Event::CaseEnded { .. } => {}
+            Event::ClusterRestored { .. } => {}
+            Event::CaseJudged { record } => {
+                let mut record = (**record).clone();
+                judge_against_register(&mut record, &self.deviations, &described);
+                tell(&record);
+                // What a case made is removed while the next one runs already.
+                give_up_place(&record.id);
+            }
         };
         let mut cases: Vec<Record> = futures::stream::iter(&self.cases)
             .map(|case| async {
@@ -81,10 +101,7 @@ impl Run {
                 }
                 let mut record = pool.run(case, &on_event).await;
                 judge_against_register(&mut record, &self.deviations, &described);
-                if let Ok(mut log) = log.lock() {
-                    let _ = writeln!(log, "{}", serde_json::to_string(&record).unwrap_or_default());
-                }
-                progress.ended(&record);
+                tell(&record);
                 give_up_place(&case.id);
                 record
             })

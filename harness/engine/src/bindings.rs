@@ -27,6 +27,11 @@ impl Names {
         format!("wi-conformance-{}", &self.hash[..10])
     }
 
+    /// A Service that leads nowhere.
+    pub(crate) fn service(&self) -> String {
+        format!("wi-nobody-{}", &self.hash[..10])
+    }
+
     /// A vault: unique in the world, 3 to 24 letters, digits and hyphens, a letter first.
     pub(crate) fn vault(&self, handle: &str) -> String {
         format!("wi{}", &sha256_hex(format!("{}\n{handle}", self.hash).as_bytes())[..18])

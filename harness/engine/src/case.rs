@@ -51,17 +51,15 @@ pub enum Event {
         /// The stage.
         what: String,
     },
-    /// It is judged; what it made is being removed, which needs no place among those that run.
+    /// It is judged. What it made is being removed now, which needs no place among those that run.
     CaseJudged {
-        /// The case.
-        id: String,
+        /// Its record.
+        record: Box<Record>,
     },
-    /// It has come to its end.
-    CaseEnded {
+    /// What it changed for everybody is as it was.
+    ClusterRestored {
         /// The case.
         id: String,
-        /// What came out.
-        outcome: Outcome,
     },
 }
 
@@ -110,11 +108,6 @@ pub(crate) async fn run(
             caught(stages).await
         }
     };
-    on_event(&Event::CaseJudged { id: case.id.clone() });
-    running.note("releasing");
-    let left = lease.release(&session.cluster, &session.azure.uncancelled()).await;
-    session.leave_behind(&left);
-
     match outcome {
         Ok(()) if running.record.failures.is_empty() => running.record.outcome = Outcome::Pass,
         Ok(()) => running.record.outcome = Outcome::Fail,
@@ -123,7 +116,7 @@ pub(crate) async fn run(
             running.record.reason = Some(redactor.text(&why));
         }
     }
-    running.note(&format!("ended: {}", running.record.outcome));
+    running.note(&format!("judged: {}", running.record.outcome));
     running.record.duration_ms = milliseconds(running.began);
     let mut record = running.record;
     let mut writer = Folder::new(folder, &redactor);
@@ -133,7 +126,10 @@ pub(crate) async fn run(
         record.outcome = Outcome::Blocked;
         record.reason = Some(format!("the evidence could not be written: {error}"));
     }
-    on_event(&Event::CaseEnded { id: case.id.clone(), outcome: record.outcome });
+    on_event(&Event::CaseJudged { record: Box::new(record.clone()) });
+    let restored = || on_event(&Event::ClusterRestored { id: case.id.clone() });
+    let left = lease.release(&session.cluster, &session.azure.uncancelled(), restored).await;
+    session.leave_behind(&left);
     record
 }
 

@@ -128,15 +128,14 @@ impl Cluster {
             Ok(answer) => answer,
             Err(_) => api.create(&params, &typed).await,
         };
-        match answer {
-            Ok(stored) => Ok(Created::Stored(serde_json::to_value(stored).map_err(|error| error.to_string())?)),
-            Err(kube::Error::Api(status)) => Ok(Created::Refused(RefusalEvidence {
-                status: status.code,
-                reason: status.reason,
-                message: status.message,
-            })),
-            Err(error) => Err(sentence(&error)),
-        }
+        created(answer)
+    }
+
+    /// Has an object admitted without keeping it.
+    pub(crate) async fn try_out(&self, object: &Value) -> Result<Created, String> {
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        created(self.api_of(object).create(&params, &typed).await)
     }
 
     /// An object, if it is there.
@@ -300,6 +299,19 @@ impl Cluster {
                 message: text(&event.data["message"]),
             })
             .collect())
+    }
+}
+
+/// An answer to a creation: a refusal is one too.
+fn created(answer: Result<DynamicObject, kube::Error>) -> Result<Created, String> {
+    match answer {
+        Ok(stored) => Ok(Created::Stored(serde_json::to_value(stored).map_err(|error| error.to_string())?)),
+        Err(kube::Error::Api(status)) => Ok(Created::Refused(RefusalEvidence {
+            status: status.code,
+            reason: status.reason,
+            message: status.message,
+        })),
+        Err(error) => Err(sentence(&error)),
     }
 }
 

@@ -35,10 +35,16 @@ impl Lease {
         Ok(())
     }
 
-    /// Undoes everything, the latest first. What cannot be undone is returned in words, and stays in the ledger.
-    pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure) -> Vec<String> {
+    /// Undoes everything, the latest first; `restored` hears when the last thing that others share is as it was. What
+    /// cannot be undone is returned in words, and stays in the ledger.
+    pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure, restored: impl Fn()) -> Vec<String> {
         let mut left = Vec::new();
+        let mut shared = self.owned.iter().filter(|(_, owned)| matches!(owned, Owned::Restore { .. })).count();
+        if shared == 0 {
+            restored();
+        }
         while let Some((number, owned)) = self.owned.pop() {
+            let shares = matches!(owned, Owned::Restore { .. });
             let undone = tokio::time::timeout(BOUND, undo(&owned, cluster, azure)).await;
             match undone.unwrap_or_else(|_| Err(format!("not within {} s", BOUND.as_secs()))) {
                 Ok(()) => {
@@ -47,6 +53,12 @@ impl Lease {
                     }
                 }
                 Err(why) => left.push(format!("{owned}: {why}")),
+            }
+            if shares {
+                shared -= 1;
+                if shared == 0 {
+                    restored();
+                }
             }
         }
         left
@@ -60,7 +72,13 @@ pub(crate) async fn undo(owned: &Owned, cluster: &Cluster, azure: &Azure) -> Res
             .remove(api_version, kind, namespace.as_deref(), name)
             .await
             .map_err(|error| crate::cluster::sentence(&error)),
-        Owned::Restore { object } => cluster.restore(object).await.map_err(|error| crate::cluster::sentence(&error)),
+        Owned::Restore { object, noticed_in } => {
+            cluster.restore(object).await.map_err(|error| crate::cluster::sentence(&error))?;
+            if let Some(namespace) = noticed_in {
+                crate::webhook::wait_restored(cluster, namespace).await;
+            }
+            Ok(())
+        }
         Owned::ResourceGroup { name } => azure.arm().delete_group(name).await.map_err(|error| error.to_string()),
         Owned::DeletedVault { name, location } => {
             azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())

@@ -15,7 +15,12 @@ pub(crate) enum Owned {
     /// A Kubernetes object.
     Object { api_version: String, kind: String, namespace: Option<String>, name: String },
     /// A Kubernetes object that was taken away or changed and must be as it was.
-    Restore { object: serde_json::Value },
+    Restore {
+        object: serde_json::Value,
+        /// For a webhook's registration, the namespace where it shows that the API server has noticed.
+        #[serde(default)]
+        noticed_in: Option<String>,
+    },
     /// An Azure resource group with everything in it.
     ResourceGroup { name: String },
     /// A vault that stays behind in deleted state until it is purged.
@@ -36,7 +41,7 @@ impl std::fmt::Display for Owned {
         match self {
             Owned::Object { kind, namespace: Some(namespace), name, .. } => write!(f, "{kind} {namespace}/{name}"),
             Owned::Object { kind, name, .. } => write!(f, "{kind} {name}"),
-            Owned::Restore { object } => {
+            Owned::Restore { object, .. } => {
                 let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
                 write!(f, "{} {}, to be put back", text(&object["kind"]), text(&object["metadata"]["name"]))
             }
@@ -219,7 +224,7 @@ mod tests {
         let open = open_on(folder.path(), true);
         let group = Owned::ResourceGroup { name: "a".to_owned() };
         open.owns(&group).unwrap();
-        open.owns(&Owned::Restore { object: serde_json::json!({}) }).unwrap();
+        open.owns(&Owned::Restore { object: serde_json::json!({}), noticed_in: None }).unwrap();
         let path = open.path.clone();
         drop(open);
         let remains = remains(&path).unwrap().unwrap();

@@ -74,11 +74,17 @@ impl Ground<'_> {
         self.trust(&scenario, &names, &bindings).await?;
         let secrets = self.secrets(&scenario, &mut facts).await?;
 
-        webhook::set(scenario.given.webhook, self.registration, self.cluster, lease, self.cancel)
-            .await
-            .map_err(|why| format!("the webhook's state: {why}"))?;
         let mut objects = Vec::new();
         self.own_namespace(&namespace, &case.id, lease).await?;
+        let installation = webhook::Installation {
+            registration: self.registration,
+            cluster: self.cluster,
+            namespace: &namespace,
+            name: &names.service(),
+            cancel: self.cancel,
+        };
+        let set = installation.set(scenario.given.webhook, lease).await;
+        set.map_err(|why| format!("the webhook's state: {why}"))?;
         for state in &scenario.given.cluster {
             for object in objects_of(state, &namespace) {
                 objects.push(self.create(object, &namespace, lease).await?);

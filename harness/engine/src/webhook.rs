@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use wi_model::injection;
 use wi_model::scenario::WebhookState;
 
-use crate::cluster::{Cluster, sentence};
+use crate::cluster::{Cluster, Created, sentence};
 use crate::lease::Lease;
 use crate::ledger::Owned;
 use crate::settle;
@@ -14,73 +15,117 @@ use crate::settle;
 /// The name by which the webhook registers, whoever installed it.
 pub(crate) const WEBHOOK: &str = "mutation.azure-workload-identity.io";
 
-/// Brings the installation into a state. What was there is in the lease before it is touched.
-pub(crate) async fn set(
-    state: WebhookState,
-    registration: Option<&str>,
-    cluster: &Cluster,
-    lease: &mut Lease,
-    cancel: &CancellationToken,
-) -> Result<(), String> {
-    if state == WebhookState::Installed {
-        return Ok(());
-    }
-    let configurations =
-        cluster.webhook_configurations(WEBHOOK, registration).await.map_err(|error| sentence(&error))?;
-    if state == WebhookState::Unreachable && configurations.is_empty() {
-        return Err(format!("no webhook {WEBHOOK} is registered, so none can be made unreachable"));
-    }
-    for configuration in configurations {
-        match state {
-            WebhookState::Absent => {
-                lease.take(Owned::Restore { object: configuration.clone() }).map_err(|error| sentence(&error))?;
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                let (api_version, kind) = (text(&configuration["apiVersion"]), text(&configuration["kind"]));
-                let name = text(&configuration["metadata"]["name"]);
-                cluster.remove(&api_version, &kind, None, &name).await.map_err(|error| sentence(&error))?;
-            }
-            WebhookState::Unreachable => {
-                for webhook in configuration["webhooks"].as_array().into_iter().flatten() {
-                    cut_off(&webhook["clientConfig"]["service"], cluster, lease, cancel).await?;
-                }
-            }
-            WebhookState::Installed => {}
-        }
-    }
-    Ok(())
+/// How long an API server may take to notice that a registration has changed. It is waited for, not relied on: what it
+/// does then is what the case judges.
+const NOTICED: Duration = Duration::from_secs(10);
+
+/// The webhook's installation, as a case changes it.
+pub(crate) struct Installation<'a> {
+    pub(crate) registration: Option<&'a str>,
+    pub(crate) cluster: &'a Cluster,
+    /// The case's own namespace.
+    pub(crate) namespace: &'a str,
+    /// For a Service that leads nowhere.
+    pub(crate) name: &'a str,
+    pub(crate) cancel: &'a CancellationToken,
 }
 
-/// Takes every endpoint away from a Service: by its selector, or where it has none, from its Endpoints.
-async fn cut_off(
-    service: &Value,
-    cluster: &Cluster,
-    lease: &mut Lease,
-    cancel: &CancellationToken,
-) -> Result<(), String> {
-    let (Some(namespace), Some(name)) = (service["namespace"].as_str(), service["name"].as_str()) else {
-        return Err("the webhook is registered by URL, so it has no Service to cut off".to_owned());
-    };
-    let fault = |error: kube::Error| format!("Service {namespace}/{name}: {}", sentence(&error));
-    let found = cluster.get("v1", "Service", Some(namespace), name).await.map_err(fault)?;
-    let Some(mut object) = found else { return Err(format!("Service {namespace}/{name} of the webhook is not there")) };
-    object["apiVersion"] = "v1".into();
-    object["kind"] = "Service".into();
-    if object["spec"]["selector"].as_object().is_some_and(|selector| !selector.is_empty()) {
-        lease.take(Owned::Restore { object: object.clone() }).map_err(|error| sentence(&error))?;
-        let withdrawn = json!({ "spec": { "selector": { "wi-conformance/withdrawn": "true" } } });
-        cluster.merge(&object, &withdrawn).await.map_err(fault)?;
-    } else if let Some(mut endpoints) = cluster.get("v1", "Endpoints", Some(namespace), name).await.map_err(fault)? {
-        endpoints["apiVersion"] = "v1".into();
-        endpoints["kind"] = "Endpoints".into();
-        lease.take(Owned::Restore { object: endpoints.clone() }).map_err(|error| sentence(&error))?;
-        cluster.merge(&endpoints, &json!({ "subsets": null })).await.map_err(fault)?;
+impl Installation<'_> {
+    /// Brings it into a state. What was there is in the lease before it is touched.
+    pub(crate) async fn set(&self, state: WebhookState, lease: &mut Lease) -> Result<(), String> {
+        if state == WebhookState::Installed {
+            return Ok(());
+        }
+        let found = self.cluster.webhook_configurations(WEBHOOK, self.registration).await;
+        let configurations = found.map_err(|error| sentence(&error))?;
+        if state == WebhookState::Unreachable && configurations.is_empty() {
+            return Err(format!("no webhook {WEBHOOK} is registered, so none can be made unreachable"));
+        }
+        for configuration in configurations {
+            let restore = Owned::Restore { object: configuration.clone(), noticed_in: Some(self.namespace.to_owned()) };
+            lease.take(restore).map_err(|error| sentence(&error))?;
+            match state {
+                WebhookState::Absent => self.withdraw(&configuration).await?,
+                WebhookState::Unreachable => self.misdirect(configuration, lease).await?,
+                WebhookState::Installed => {}
+            }
+        }
+        let as_wanted = |asked: Asked| match state {
+            WebhookState::Absent => asked == Asked::Unmutated,
+            WebhookState::Unreachable => asked == Asked::Refused,
+            WebhookState::Installed => true,
+        };
+        wait_noticed(self.cluster, self.namespace, self.cancel, as_wanted).await;
+        Ok(())
     }
-    let empty = || async {
-        let endpoints = cluster.get("v1", "Endpoints", Some(namespace), name).await.ok()?;
-        let subsets =
-            endpoints.as_ref().and_then(|endpoints| endpoints["subsets"].as_array()).cloned().unwrap_or_default();
-        subsets.iter().all(|subset| subset["addresses"].as_array().is_none_or(Vec::is_empty)).then_some(())
+
+    async fn withdraw(&self, configuration: &Value) -> Result<(), String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text(&configuration["apiVersion"]), text(&configuration["kind"]));
+        let name = text(&configuration["metadata"]["name"]);
+        self.cluster.remove(&api_version, &kind, None, &name).await.map_err(|error| sentence(&error))
+    }
+
+    /// Leads the registration to a Service without a pod. The webhook's own Service may have other registrations, and an
+    /// API server goes on using a connection that it has: to a Service that it never saw, it has none.
+    async fn misdirect(&self, mut configuration: Value, lease: &mut Lease) -> Result<(), String> {
+        for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
+            let service = &mut webhook["clientConfig"]["service"];
+            let Some(namespace) = service["namespace"].as_str().map(str::to_owned) else {
+                return Err("the webhook is registered by URL, so it has no Service to lead astray".to_owned());
+            };
+            let port = service["port"].as_u64().unwrap_or(443);
+            let nobody = json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": { "name": self.name, "namespace": namespace },
+                "spec": { "selector": { "wi-conformance/nobody": "true" }, "ports": [{ "port": port }] },
+            });
+            lease
+                .take(Owned::Object {
+                    api_version: "v1".into(),
+                    kind: "Service".into(),
+                    namespace: Some(namespace),
+                    name: self.name.to_owned(),
+                })
+                .map_err(|error| sentence(&error))?;
+            if let Created::Refused(refused) = self.cluster.create(&nobody).await?
+                && refused.status != 409
+            {
+                return Err(format!("Service {} was refused: {} {}", self.name, refused.status, refused.message));
+            }
+            service["name"] = self.name.into();
+        }
+        self.cluster.restore(&configuration).await.map_err(|error| sentence(&error))
+    }
+}
+
+/// What an API server does with a labelled pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Mutated,
+    Unmutated,
+    Refused,
+}
+
+/// Waits until the webhook is asked again after its registration was put back.
+pub(crate) async fn wait_restored(cluster: &Cluster, namespace: &str) {
+    wait_noticed(cluster, namespace, &CancellationToken::new(), |asked| asked == Asked::Mutated).await;
+}
+
+/// Waits, within a bound, until a labelled pod that is not kept meets what is wanted.
+async fn wait_noticed(cluster: &Cluster, namespace: &str, cancel: &CancellationToken, wanted: impl Fn(Asked) -> bool) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "wi-probe", "namespace": namespace, "labels": { "azure.workload.identity/use": "true" } },
+        "spec": { "automountServiceAccountToken": false, "containers": [{ "name": "probe", "image": "probe" }] },
+    });
+    let looked = || async {
+        let asked = match cluster.try_out(&pod).await {
+            Ok(Created::Stored(stored)) if injection::identity_tokens(&stored).is_empty() => Asked::Unmutated,
+            Ok(Created::Stored(_)) => Asked::Mutated,
+            Ok(Created::Refused(_)) => Asked::Refused,
+            Err(_) => return None,
+        };
+        wanted(asked).then_some(())
     };
-    let waited = settle::until(Duration::from_secs(30), cancel, empty).await;
-    waited.map_err(|error| format!("Service {namespace}/{name} still has endpoints: {error}"))
+    let _ = settle::until(NOTICED, cancel, looked).await;
 }

@@ -86,7 +86,7 @@ fn of(containers: &[ContainerSummary], server: &Url) -> Option<Place> {
     let address: Option<IpAddr> = match server.host()? {
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
-        Host::Domain(name) if name == "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        Host::Domain("localhost") => Some(IpAddr::from([127, 0, 0, 1])),
         Host::Domain(_) => None,
     };
     let found = containers.iter().find_map(|container| {

@@ -113,11 +113,25 @@ pub(crate) fn remains(folder: &Path) -> Option<Vec<Held>> {
 pub(crate) async fn release(held: Vec<Held>, folder: &Path, gone: &mut (dyn FnMut(&Held) + Send)) -> Vec<String> {
     let whole_cluster = held.iter().any(|held| matches!(held, Held::Cluster { .. }));
     let mut left = Vec::new();
-    for held in held.into_iter().rev() {
-        // They go with their cluster.
-        if whole_cluster && matches!(held, Held::Object { .. } | Held::NodeImages { .. }) {
-            continue;
+    // Objects first, all at once: a namespace takes seconds to go, and goes as well beside another. With the cluster they
+    // go by themselves, and so do the images on its nodes.
+    let in_cluster = |held: &Held| matches!(held, Held::Object { .. } | Held::NodeImages { .. });
+    let (inside, outside): (Vec<Held>, Vec<Held>) = held.into_iter().rev().partition(in_cluster);
+    if !whole_cluster {
+        let (objects, images): (Vec<Held>, Vec<Held>) =
+            inside.into_iter().partition(|held| matches!(held, Held::Object { .. }));
+        let removed = futures::future::join_all(objects.iter().map(|held| undo(held, folder))).await;
+        let mut tell = |held: &Held, outcome: Result<(), String>| match outcome {
+            Ok(()) => gone(held),
+            Err(why) => left.push(format!("{held}: {why}")),
+        };
+        objects.iter().zip(removed).for_each(|(held, outcome)| tell(held, outcome));
+        for held in images {
+            let outcome = undo(&held, folder).await;
+            tell(&held, outcome);
         }
+    }
+    for held in outside {
         match undo(&held, folder).await {
             Ok(()) => gone(&held),
             Err(why) => left.push(format!("{held}: {why}")),

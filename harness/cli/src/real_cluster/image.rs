@@ -256,7 +256,8 @@ fn pack(files: &[(String, u32, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     tar.into_inner()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::io::Read as _;
 
