@@ -7,6 +7,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
 
+/// How long an API server may be silent before it counts as gone. Nothing here waits on a watch.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// A client for a kubeconfig's context; the current one when none is named.
 pub(crate) async fn client(kubeconfig: &str, context: Option<&str>) -> Result<kube::Client, String> {
     let parsed = Kubeconfig::from_yaml(kubeconfig).map_err(|error| crate::exit::chain(&error))?;
@@ -14,6 +17,7 @@ pub(crate) async fn client(kubeconfig: &str, context: Option<&str>) -> Result<ku
     let config = kube::Config::from_custom_kubeconfig(parsed, &options).await;
     let mut config = config.map_err(|error| crate::exit::chain(&error))?;
     config.connect_timeout = Some(Duration::from_secs(10));
+    config.read_timeout = Some(ANSWER);
     kube::Client::try_from(config).map_err(|error| crate::exit::chain(&error))
 }
 

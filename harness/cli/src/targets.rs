@@ -1,5 +1,6 @@
 //! A target's name into a place: the one room that knows what each flag means where.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::args::{ClusterArgs, ProfileName, STANDING, Switch, TargetArgs, TargetName, WebhookName};
@@ -40,6 +41,13 @@ pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Re
         }
     };
     let webhook = real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;
+    let ours = matches!(webhook, real_cluster::Webhook::Reference { .. });
+    let foreign = if ours { BTreeSet::new() } else { defects.webhook() };
+    if let Some(defect) = defects.cluster().into_iter().chain(foreign).next() {
+        return Err(usage(format!(
+            "--saboteur {defect}: only a part of our own can have a defect, and this one is not on this target"
+        )));
+    }
     Ok(Place::Real(Box::new(real_options(which, webhook, defects, &args.cluster, state_dir))))
 }
 

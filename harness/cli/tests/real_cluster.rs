@@ -53,6 +53,8 @@ fn flags_that_do_not_go_together_are_usage() {
         (&["run", "--target", "kind", "--webhook", "exec:/bin/sh"], "manifests:DIR"),
         (&["run", "--target", "kind", "--webhook", "manifests:nowhere"], "no such folder"),
         (&["run", "--target", "kind", "--kind-config", "nowhere.yaml"], "nowhere.yaml: "),
+        (&["run", "--target", "kind", "--saboteur", "issuer/wrong-subject"], "not on this target"),
+        (&["run", "--target", "kind", "--webhook", "none", "--saboteur", "webhook/no-env"], "not on this target"),
         (&["run", "--webhook", "preinstalled"], "needs a real cluster"),
         (&["run", "--webhook", "else"], "`preinstalled`"),
         (&["up", "embedded"], "--kubeconfig"),

@@ -98,7 +98,7 @@ impl Stage<'_> {
 
 fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
     for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let brought = container["image"].as_str().and_then(|image| pods.images.get(repository(image)));
             if let Some(brought) = brought {
                 container["image"] = brought.as_str().into();
@@ -118,7 +118,7 @@ fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
     }
     push(spec, "volumes", json!({ "name": TRUST, "configMap": { "name": TRUST } }));
     for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             push(container, "volumeMounts", json!({ "name": TRUST, "mountPath": TRUST_PATH, "readOnly": true }));
             for variable in TRUST_VARIABLES {
                 let set =

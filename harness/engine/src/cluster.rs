@@ -17,6 +17,10 @@ use crate::settle;
 const MANAGER: &str = "wi-conformance";
 /// How long something that was deleted may take to be gone.
 const GONE: Duration = Duration::from_secs(90);
+/// How long an API server may be silent before it counts as gone. Webhooks take up to half of it.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long it may take to give a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// How long a namespace may be in the hands of another case.
 const NAMESPACE_FREE: Duration = Duration::from_secs(300);
 /// How long we come again when a server asks us to.
@@ -65,6 +69,7 @@ impl Cluster {
         // A refusal is evidence: it must be seen as it is, not asked for again.
         config.default_retry = false;
         config.connect_timeout = Some(Duration::from_secs(10));
+        config.read_timeout = Some(ANSWER);
         let client = kube::Client::try_from(config)
             .map_err(|error| format!("no client for the cluster: {}", sentence(&error)))?;
         Ok(Cluster { client, journal: target.admission_journal.clone(), transient: target.transient })
@@ -73,6 +78,18 @@ impl Cluster {
     /// The API server's version.
     pub(crate) async fn version(&self) -> Result<String, kube::Error> {
         Ok(self.client.apiserver_version().await?.git_version)
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// There is none; in one line.
+    pub(crate) async fn answers(&self) -> Result<(), String> {
+        match tokio::time::timeout(SIGN_OF_LIFE, self.version()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(sentence(&error)),
+            Err(_) => Err(format!("no answer within {} s", SIGN_OF_LIFE.as_secs())),
+        }
     }
 
     /// The issuer, byte for byte, from the discovery document.

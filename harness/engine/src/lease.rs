@@ -38,13 +38,17 @@ impl Lease {
     /// Undoes everything, the latest first; `restored` hears when the last thing that others share is as it was. What
     /// cannot be undone is returned in words, and stays in the ledger.
     pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure, restored: impl Fn()) -> Vec<String> {
-        let mut left = Vec::new();
+        let (mut left, mut lost) = (Vec::new(), None);
         let mut shared = self.owned.iter().filter(|(_, owned)| matches!(owned, Owned::Restore { .. })).count();
         if shared == 0 {
             restored();
         }
         while let Some((number, owned)) = self.owned.pop() {
             let shares = matches!(owned, Owned::Restore { .. });
+            if let Some(why) = lost.as_ref().filter(|_| owned.in_cluster()) {
+                left.push(format!("{owned}: {why}"));
+                continue;
+            }
             let undone = tokio::time::timeout(BOUND, undo(&owned, cluster, azure)).await;
             match undone.unwrap_or_else(|_| Err(format!("not within {} s", BOUND.as_secs()))) {
                 Ok(()) => {
@@ -52,7 +56,11 @@ impl Lease {
                         left.push(format!("{owned}: {error}"));
                     }
                 }
-                Err(why) => left.push(format!("{owned}: {why}")),
+                Err(why) => {
+                    left.push(format!("{owned}: {why}"));
+                    // A cluster that is gone is not asked again for each thing in it.
+                    lost = cluster.answers().await.err();
+                }
             }
             if shares {
                 shared -= 1;

@@ -31,7 +31,7 @@ pub(crate) enum Owned {
 
 impl Owned {
     /// Whether it is the cluster's; else it is Azure's.
-    fn in_cluster(&self) -> bool {
+    pub(crate) fn in_cluster(&self) -> bool {
         matches!(self, Owned::Object { .. } | Owned::Restore { .. })
     }
 }

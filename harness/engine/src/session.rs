@@ -15,9 +15,6 @@ use crate::cluster::{Cluster, sentence};
 use crate::ledger::Ledger;
 use crate::webhook::WEBHOOK;
 
-/// How long an API server may take to give a sign of life.
-const SIGN_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// A connected target for one run.
 pub struct Session {
     pub(crate) target: Target,
@@ -193,13 +190,8 @@ impl Session {
     /// # Errors
     /// It gives none; in one line.
     pub async fn answers(&self) -> Result<(), String> {
-        let asked = tokio::time::timeout(SIGN_OF_LIFE, self.cluster.version()).await;
-        let why = match asked {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => sentence(&error),
-            Err(_) => format!("no answer within {} s", SIGN_OF_LIFE.as_secs()),
-        };
-        Err(format!("the cluster stopped answering in the middle of the run: {why}"))
+        let answered = self.cluster.answers().await;
+        answered.map_err(|why| format!("the cluster stopped answering in the middle of the run: {why}"))
     }
 
     /// Ends the session and says what was left behind: nothing, when the cluster itself `ends` now. A session that leaves

@@ -21,6 +21,8 @@ use crate::kubernetes::{api_of, create};
 
 /// How long a webhook may take to be ready and to be asked.
 const READY: Duration = Duration::from_secs(120);
+/// The same for one that makes its own certificate: a node takes up to two minutes to show it the Secret that it filled.
+const READY_BY_ITSELF: Duration = Duration::from_secs(300);
 /// The name by which the webhook registers, whoever installed it.
 const WEBHOOK: &str = "mutation.azure-workload-identity.io";
 /// The variable that says whose identities the webhook's pods get.
@@ -80,7 +82,7 @@ impl Reference<'_> {
             }
             install(client, object, holdings).await?;
         }
-        wait_available(client, self.namespace).await?;
+        wait_available(client, self.namespace, READY).await?;
         Ok(Registered { registration, namespace: self.namespace.to_owned(), ca: certificate.ca })
     }
 
@@ -179,7 +181,7 @@ pub(crate) async fn manifests(
         }
         install(client, object, holdings).await?;
     }
-    wait_available(client, &namespace).await?;
+    wait_available(client, &namespace, READY_BY_ITSELF).await?;
     wait_registered(client, &name).await?;
     Ok(Registered { registration: Some(name), namespace, ca: String::new() })
 }
@@ -251,9 +253,9 @@ async fn install(client: &kube::Client, object: Value, holdings: &Mutex<Holdings
     }
 }
 
-async fn wait_available(client: &kube::Client, namespace: &str) -> Result<(), String> {
+async fn wait_available(client: &kube::Client, namespace: &str, bound: Duration) -> Result<(), String> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let available = patience::until(READY, || async {
+    let available = patience::until(bound, || async {
         let all = deployments.list(&ListParams::default()).await.ok()?;
         let ready = |deployment: &Deployment| {
             let wanted = deployment.spec.replicas.unwrap_or(1);
@@ -276,7 +278,7 @@ async fn wait_available(client: &kube::Client, namespace: &str) -> Result<(), St
     }
     Err(format!(
         "the webhook's pods in namespace {namespace} are not ready within {} s: {}",
-        READY.as_secs(),
+        bound.as_secs(),
         states.join("; ")
     ))
 }

@@ -128,15 +128,17 @@ fn absent(error: std::io::Error) -> String {
 
 /// Why kind failed, of all that it said: its own last word, and the engine's or the node's before it.
 fn reason(said: &[String]) -> String {
-    let own = said.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
+    // What kind ran to fail is of no use to whoever reads it.
+    let own = said.iter().rev().find_map(|line| line.strip_prefix("ERROR: ")?.split(": command \"").next());
     let cause = said.iter().rev().find(|line| {
         ["Error response from daemon", "docker: Error", "error execution phase", "no space left"]
             .iter()
             .any(|word| line.contains(word))
     });
+    let cause = cause.map(|line| line.find("Error response").map_or(line.as_str(), |at| &line[at..]));
     let last = said.iter().rev().find(|line| !line.is_empty()).map_or("it did not say why", String::as_str);
     match (own, cause) {
-        (Some(own), Some(cause)) if !own.contains(cause.as_str()) => format!("kind: {own}: {cause}"),
+        (Some(own), Some(cause)) if !own.contains(cause) => format!("kind: {own}: {cause}"),
         (Some(own), _) => format!("kind: {own}"),
         (None, Some(cause)) => format!("kind: {cause}"),
         (None, None) => format!("kind: {last}"),
@@ -149,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_one_line_with_the_engines_word() {
-        let said = "Creating cluster \"x\" ...\n✗ Preparing nodes\nERROR: failed to create cluster: docker run error: command \"docker run\" failed with error: exit status 125\nCommand Output: 5f\ndocker: Error response from daemon: driver failed programming external connectivity: Bind for 127.0.0.1:6443 failed: port is already allocated.";
+        let said = "Creating cluster \"x\" ...\n✗ Preparing nodes\nERROR: failed to create cluster: command \"docker run --name x\" failed with error: exit status 125\nCommand Output: 5f\ndocker: Error response from daemon: driver failed programming external connectivity: Bind for 127.0.0.1:6443 failed: port is already allocated.";
         let said: Vec<String> = said.lines().map(str::to_owned).collect();
         let reason = reason(&said);
         assert!(
             reason.starts_with("kind: failed to create cluster") && reason.ends_with("port is already allocated."),
             "{reason}"
         );
-        assert!(!reason.contains('\n'));
+        assert!(!reason.contains('\n') && !reason.contains("--name"), "{reason}");
     }
 }
