@@ -132,8 +132,14 @@ impl Run {
         out.write("report.json", &wi_report::json(&record))?;
         out.write("junit.xml", &wi_report::junit(&record))?;
         if let Some(why) = lost {
-            let left = record.leftovers.iter().map(|left| format!("left behind: {left}"));
-            return Err(Stop { exit: Exit::TargetUnfit, lines: std::iter::once(why).chain(left).collect() });
+            // Each of them would only repeat why; they are in the report and in the ledgers.
+            let line = match record.leftovers.len() {
+                0 => why,
+                left => format!(
+                    "{why}; {left} things are still there, and `wi-conformance sweep` removes them once it answers"
+                ),
+            };
+            return Err(Stop::new(Exit::TargetUnfit, line));
         }
         Ok(record)
     }
