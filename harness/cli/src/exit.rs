@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+/// An error and its sources in one line.
+pub(crate) use wi_engine::sentence as chain;
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -72,19 +75,4 @@ impl Stop {
     pub(crate) fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
         Stop::new(exit, chain(error))
     }
-}
-
-/// An error and its sources in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
+
+use crate::patience;
 
 /// How long an API server may be silent before it counts as gone. Nothing here waits on a watch.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -63,4 +67,20 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
         kube::Error::Api(status) => format!("{} {}", status.code, status.message),
         other => crate::exit::chain(other),
     }
+}
+
+/// Waits until a webhook that makes its own certificate has registered its CA: only then can the API server call it.
+///
+/// # Errors
+/// It did not, within the bound.
+pub(crate) async fn wait_registered(client: &kube::Client, name: &str, bound: Duration) -> Result<(), String> {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let registered = patience::until(bound, || async {
+        let webhooks = configurations.get_opt(name).await.ok()??.webhooks?;
+        let has_ca = |bundle: &Option<ByteString>| bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty());
+        webhooks.iter().all(|webhook| has_ca(&webhook.client_config.ca_bundle)).then_some(())
+    });
+    registered
+        .await
+        .ok_or_else(|| format!("the webhook is ready, but registered no CA in {name} within {} s", bound.as_secs()))
 }

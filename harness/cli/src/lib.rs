@@ -18,6 +18,7 @@ mod entry;
 mod environment;
 mod exit;
 mod kubernetes;
+mod patience;
 mod place;
 mod pool;
 mod progress;

@@ -59,12 +59,12 @@ impl Pool {
 
     /// Opens the shared place, so that a target that is not fit is found before any case.
     pub(crate) async fn prepare(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<(&Described, Vec<Phase>), Stop> {
-        let open = self.shared.get_or_try_init(|| self.open(&self.run_id, tell)).await?;
+        let open = self.shared(tell).await?;
         Ok((open.session.environment(), open.opened.phases()))
     }
 
-    async fn shared(&self) -> Result<&Open, Stop> {
-        self.shared.get_or_try_init(|| self.open(&self.run_id, &|_| {})).await
+    async fn shared(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<&Open, Stop> {
+        self.shared.get_or_try_init(|| self.open(&self.run_id, tell)).await
     }
 
     async fn open(&self, run_id: &str, tell: &(dyn Fn(&str) + Sync)) -> Result<Open, Stop> {
@@ -119,7 +119,7 @@ impl Pool {
         if let Some(why) = self.lost.get() {
             return unrun(case, Outcome::Blocked, why.clone());
         }
-        let open = match self.shared().await {
+        let open = match self.shared(&|_| {}).await {
             Ok(open) => open,
             Err(stop) => return unrun(case, Outcome::Blocked, stop.lines.join("; ")),
         };

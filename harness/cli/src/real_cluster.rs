@@ -11,7 +11,6 @@ mod installation;
 mod issuer;
 mod kind;
 mod node;
-mod patience;
 mod standing;
 mod sweep;
 mod target_file;
@@ -354,23 +353,19 @@ impl Builder<'_> {
             Which::New(new) => {
                 let name = new.name.clone().unwrap_or_else(|| format!("wi{}", self.suffix()));
                 let kubeconfig = self.create(docker, new, &name).await?;
-                (name, kubeconfig, None, None)
+                (Some(name), kubeconfig, None, None)
             }
             Which::Standing { name } => {
                 if !kind::clusters().await?.contains(name) {
                     return Err(format!("kind has no cluster {name}; `wi-conformance up kind --name {name}` makes it"));
                 }
                 let standing = Standing::read(&self.options.state_dir, name);
-                (name.clone(), kind::kubeconfig(name).await?, None, standing)
+                (Some(name.clone()), kind::kubeconfig(name).await?, None, standing)
             }
-            Which::Named { cluster, .. } => {
-                let context = beside::context(&cluster.kubeconfig, cluster.context.as_deref())
-                    .map_err(|why| format!("the kubeconfig is not usable: {why}"))?;
-                (context.name.clone(), cluster.kubeconfig.clone(), Some(context.name), None)
-            }
+            Which::Named { cluster, .. } => (None, cluster.kubeconfig.clone(), cluster.context.as_deref(), None),
         };
-        let context =
-            beside::context(&given, wanted.as_deref()).map_err(|why| format!("the kubeconfig is not usable: {why}"))?;
+        let context = beside::context(&given, wanted).map_err(|why| format!("the kubeconfig is not usable: {why}"))?;
+        let name = name.unwrap_or_else(|| context.name.clone());
         let kubeconfig = only(&given, &context.name)?;
         let client = kubernetes::client(&kubeconfig, None).await?;
         let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(client.clone());

@@ -35,7 +35,7 @@ pub(crate) struct Cluster {
 }
 
 /// An error and its sources in one line.
-pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+pub fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut current = error.source();
     while let Some(layer) = current {

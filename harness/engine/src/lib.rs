@@ -20,7 +20,9 @@ mod sweep;
 mod webhook;
 
 pub use case::{CaseOptions, Event};
+pub use cluster::sentence;
 pub use ledger::{Ledger, LedgerError};
 pub use provision::{RUN_LABEL, label};
 pub use session::{Session, SessionError};
 pub use sweep::{SweepReport, sweep};
+pub use webhook::WEBHOOK;

@@ -13,7 +13,7 @@ use crate::ledger::Owned;
 use crate::settle;
 
 /// The name by which the webhook registers, whoever installed it.
-pub(crate) const WEBHOOK: &str = "mutation.azure-workload-identity.io";
+pub const WEBHOOK: &str = "mutation.azure-workload-identity.io";
 
 /// How long an API server may take to notice that a registration has changed. It is waited for, not relied on: what it
 /// does then is what the case judges.

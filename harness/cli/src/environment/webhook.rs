@@ -12,7 +12,8 @@ use wi_reference_webhook::{Config, InstallationSpec, ReferenceWebhook, Tls};
 
 use super::images::WEBHOOK_IMAGE;
 use crate::certificate::Certificate;
-use crate::kubernetes::{apply, client};
+use crate::kubernetes::{apply, client, wait_registered};
+use crate::patience;
 
 /// Namespace, Service and objects have the names of the upstream installation, so that its users recognise them.
 const NAMESPACE: &str = "azure-workload-identity-system";
@@ -283,13 +284,11 @@ fn pod(cert_rotation: bool, tenant_id: &str) -> Value {
 async fn wait_ready(client: &kube::Client, cert_rotation: bool) -> Result<(), String> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let name = "azure-wi-webhook-under-test";
-    let ready = kube::runtime::wait::await_condition(pods.clone(), name, |pod: Option<&Pod>| pod.is_some_and(is_ready));
-    let why = match tokio::time::timeout(READY, ready).await {
-        Ok(Ok(Some(pod))) if is_ready(&pod) => return wait_registered(client, cert_rotation).await,
-        Ok(Ok(_)) => "it ended".to_owned(),
-        Ok(Err(error)) => crate::exit::chain(&error),
-        Err(_) => format!("not ready within {} s", READY.as_secs()),
-    };
+    let ready = || async { pods.get(name).await.is_ok_and(|pod| is_ready(&pod)).then_some(()) };
+    if patience::until(READY, ready).await.is_some() {
+        return if cert_rotation { wait_registered(client, CONFIGURATION, READY).await } else { Ok(()) };
+    }
+    let why = format!("not ready within {} s", READY.as_secs());
     let log = pods.logs(name, &kube::api::LogParams { tail_lines: Some(5), ..Default::default() }).await;
     let last = log.unwrap_or_default().lines().map(str::trim).collect::<Vec<_>>().join(" | ");
     let status = pods
@@ -304,26 +303,4 @@ async fn wait_ready(client: &kube::Client, cert_rotation: bool) -> Result<(), St
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// A webhook that makes its own certificate has to register its CA before the API server can call it.
-async fn wait_registered(client: &kube::Client, cert_rotation: bool) -> Result<(), String> {
-    if !cert_rotation {
-        return Ok(());
-    }
-    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let registered = |configuration: Option<&MutatingWebhookConfiguration>| {
-        let webhooks = configuration.and_then(|configuration| configuration.webhooks.as_ref());
-        webhooks.is_some_and(|webhooks| {
-            webhooks
-                .iter()
-                .all(|webhook| webhook.client_config.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty()))
-        })
-    };
-    match tokio::time::timeout(READY, kube::runtime::wait::await_condition(api, CONFIGURATION, registered)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(crate::exit::chain(&error)),
-        Err(_) => Err(format!("it is ready, but registered no CA in {CONFIGURATION} within {} s", READY.as_secs())),
-    }
 }

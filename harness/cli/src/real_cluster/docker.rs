@@ -16,7 +16,7 @@ use bollard::query_parameters::{
 };
 use futures::{Stream, StreamExt as _};
 
-use super::patience;
+use crate::patience;
 
 /// How long the engine may take to answer at all.
 const ANSWER: Duration = Duration::from_secs(10);

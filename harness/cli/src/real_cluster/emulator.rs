@@ -12,8 +12,9 @@ use wi_model::secret::Secret;
 use wi_model::target::{AzureTarget, Credential};
 
 use super::docker::{Docker, Wanted};
+use super::files;
 use super::holdings::{Held, Holdings};
-use super::{files, patience};
+use crate::patience;
 
 /// Where the emulator serves inside its container: every name of Azure, its control plane, its lifeline.
 const TLS: u16 = 443;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::docker::Docker;
-use super::{kind, patience};
-use crate::kubernetes;
+use super::kind;
+use crate::{kubernetes, patience};
 
 /// The list, in the folder of its environment.
 const FILE: &str = "holdings.jsonl";

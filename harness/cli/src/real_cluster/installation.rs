@@ -10,21 +10,20 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams, LogParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use wi_engine::WEBHOOK;
 use wi_model::template::{Bindings, substitute_variables};
 use wi_reference_webhook::{InstallationSpec, ManifestSpec, ServiceRef, Tls};
 
 use super::holdings::Holdings;
-use super::patience;
 use crate::certificate::Certificate;
 use crate::environment::Profile;
-use crate::kubernetes::{api_of, create};
+use crate::kubernetes::{api_of, create, wait_registered};
+use crate::patience;
 
 /// How long a webhook may take to be ready and to be asked.
 const READY: Duration = Duration::from_secs(120);
 /// The same for one that makes its own certificate: a node takes up to two minutes to show it the Secret that it filled.
 const READY_BY_ITSELF: Duration = Duration::from_secs(300);
-/// The name by which the webhook registers, whoever installed it.
-const WEBHOOK: &str = "mutation.azure-workload-identity.io";
 /// The variable that says whose identities the webhook's pods get.
 const TENANT: &str = "AZURE_TENANT_ID";
 
@@ -182,7 +181,7 @@ pub(crate) async fn manifests(
         install(client, object, holdings).await?;
     }
     wait_available(client, &namespace, READY_BY_ITSELF).await?;
-    wait_registered(client, &name).await?;
+    wait_registered(client, &name, READY).await?;
     Ok(Registered { registration: Some(name), namespace, ca: String::new() })
 }
 
@@ -292,20 +291,6 @@ fn state(pod: &Pod) -> String {
         Some(format!("{} {}", waiting.reason.as_deref().unwrap_or(""), waiting.message.as_deref().unwrap_or("")))
     });
     format!("{name}: {}", waiting.or(status.phase).unwrap_or_default().trim())
-}
-
-/// A webhook that makes its own certificate has to register its CA before the API server can call it.
-async fn wait_registered(client: &kube::Client, name: &str) -> Result<(), String> {
-    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let registered = patience::until(READY, || async {
-        let found = configurations.get_opt(name).await.ok()??;
-        let has_ca =
-            |bundle: &Option<k8s_openapi::ByteString>| bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty());
-        found.webhooks.iter().flatten().all(|webhook| has_ca(&webhook.client_config.ca_bundle)).then_some(())
-    });
-    registered
-        .await
-        .ok_or_else(|| format!("the webhook is ready, but registered no CA in {name} within {} s", READY.as_secs()))
 }
 
 /// The objects of a folder's manifests, for the tenant of this run.
