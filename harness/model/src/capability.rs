@@ -24,11 +24,17 @@ pub enum Capability {
     AdmissionJournal,
     /// The time that the cluster and the identity provider see can be moved by a scenario.
     VirtualTime,
+    /// The webhook's settings may be changed for a case.
+    WebhookSettings,
+    /// The keys that the cluster signs tokens with, and what it publishes of them, can be changed by a scenario.
+    IssuerControl,
+    /// Parts of Azure can be made to fail for one case.
+    AzureFaults,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 8] = [
+    pub const ALL: [Capability; 11] = [
         Capability::RunsPods,
         Capability::Webhook,
         Capability::WebhookControl,
@@ -37,6 +43,9 @@ impl Capability {
         Capability::RequestJournal,
         Capability::AdmissionJournal,
         Capability::VirtualTime,
+        Capability::WebhookSettings,
+        Capability::IssuerControl,
+        Capability::AzureFaults,
     ];
 
     /// The word used in scenario and target files.
@@ -50,6 +59,9 @@ impl Capability {
             Capability::RequestJournal => "request-journal",
             Capability::AdmissionJournal => "admission-journal",
             Capability::VirtualTime => "virtual-time",
+            Capability::WebhookSettings => "webhook-settings",
+            Capability::IssuerControl => "issuer-control",
+            Capability::AzureFaults => "azure-faults",
         }
     }
 }

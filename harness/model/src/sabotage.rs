@@ -99,6 +99,11 @@ fn trust_this_pod(scenario: &mut Scenario) {
                     subjects.push(format!("system:serviceaccount:{namespace}:{account}"));
                 }
             }
+            Step::AskToken(asked) => {
+                let namespace = asked.namespace.as_ref().map_or(&own, |text| &text.value);
+                subjects.push(format!("system:serviceaccount:{namespace}:{}", asked.account.value));
+            }
+            _ => {}
         }
     }
     subjects.sort();
@@ -145,7 +150,7 @@ fn each_account(scenario: &mut Scenario, change: &mut dyn FnMut(&mut Entries<'_>
         match &mut state.value {
             ClusterState::ServiceAccount(account) => change(&mut Entries::Written(&mut account.annotations)),
             ClusterState::Manifests(manifests) => each_object(manifests, "ServiceAccount", "annotations", change),
-            ClusterState::Namespace(_) => {}
+            ClusterState::Namespace(_) | ClusterState::Policy(_) => {}
         }
     }
 }
@@ -157,6 +162,7 @@ fn each_pod(scenario: &mut Scenario, field: &str, change: &mut dyn FnMut(&mut En
                 change(&mut Entries::Written(if field == "labels" { &mut pod.labels } else { &mut pod.annotations }));
             }
             Step::Apply(manifests) => each_object(manifests, "Pod", field, change),
+            _ => {}
         }
     }
 }
