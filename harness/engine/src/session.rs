@@ -227,6 +227,7 @@ pub(crate) mod tests {
                 kubeconfig: Secret::new("{}"),
                 context: None,
                 admission_journal: None,
+                control: None,
                 transient: true,
             },
             azure: AzureTarget {

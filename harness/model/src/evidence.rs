@@ -19,6 +19,10 @@ pub struct PodEvidence {
     pub past_rounds: usize,
     /// Exchanges that were recorded before that.
     pub past_exchanges: usize,
+    /// How often we had it begin another round.
+    pub asked: usize,
+    /// Whether there is no pod behind it: an exchange that the harness made itself.
+    pub own: bool,
     /// The pod as the API server first stored it.
     pub stored: Option<Value>,
     /// The API server's refusal.
