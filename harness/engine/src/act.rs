@@ -31,6 +31,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) azure: &'a Azure,
     pub(crate) additions: &'a PodAdditions,
     pub(crate) registration: Option<&'a str>,
+    pub(crate) upgrade: Option<&'a Value>,
     pub(crate) ready: &'a mut Provisioned,
     pub(crate) pods: &'a mut Pods,
     /// Pods that a later step asks to begin another round.

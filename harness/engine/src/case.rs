@@ -188,15 +188,15 @@ impl Running<'_> {
                 azure: &session.azure,
                 additions: &session.target.pods,
                 registration: session.target.webhook.registration.as_deref(),
+                upgrade: session.target.webhook.upgrade.as_ref(),
                 ready,
                 pods: &mut pods,
                 asked_again: &asked_again,
                 cancel: &self.options.cancel,
             };
             let performed = self.options.cancel.run_until_cancelled(stage.perform(&step.value, lease)).await;
-            let fault = |why: String| {
-                Err(Blocked(format!("{}:{}: step {}: {why}", self.case.file, step.at.line, index + 1)))
-            };
+            let fault =
+                |why: String| Err(Blocked(format!("{}:{}: step {}: {why}", self.case.file, step.at.line, index + 1)));
             match (performed, act::refusal(&step.value)) {
                 (None, _) => return Err(Blocked("interrupted".to_owned())),
                 (Some(Err(why)), _) => return fault(why),

@@ -81,9 +81,11 @@ impl Observer<'_> {
             "CronJob" => Some("Job"),
             _ => None,
         } {
-            let made = self.cluster.all(api(between), between, Some(namespace)).await.map_err(|error| sentence(&error))?;
+            let made =
+                self.cluster.all(api(between), between, Some(namespace)).await.map_err(|error| sentence(&error))?;
             let made = made.iter().filter(|object| owned(object, &owners));
-            let names: Vec<_> = made.filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned).collect();
+            let names: Vec<_> =
+                made.filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned).collect();
             owners = names.into_iter().map(|name| (between.to_owned(), name)).collect();
         }
         let mut pods = self.cluster.all("v1", "Pod", Some(namespace)).await.map_err(|error| sentence(&error))?;

@@ -98,6 +98,7 @@ impl Ground<'_> {
             cluster: self.cluster,
             namespace: &namespace,
             name: &names.service(),
+            upgrade: None,
             cancel: self.cancel,
         };
         let set = installation.set(scenario.given.webhook, lease).await;
@@ -192,7 +193,8 @@ impl Ground<'_> {
                 arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
             }
             for user in &vault.secrets_user {
-                let principal = facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
+                let principal =
+                    facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
                 let assigned = arm.make_secrets_user(&group, &name, &principal.principal_id).await;
                 assigned.map_err(|error| error.to_string())?;
             }
@@ -210,11 +212,7 @@ impl Ground<'_> {
             let name = identity_name(handle, identity);
             let group = names.group_of(identity.other_group);
             for credential in self.credentials(&identity.federated) {
-                self.azure
-                    .arm()
-                    .put_federated(&group, name, &credential)
-                    .await
-                    .map_err(|error| error.to_string())?;
+                self.azure.arm().put_federated(&group, name, &credential).await.map_err(|error| error.to_string())?;
             }
         }
         for (handle, principal) in &azure.service_principals {

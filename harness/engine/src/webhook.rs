@@ -27,6 +27,8 @@ pub(crate) struct Installation<'a> {
     pub(crate) namespace: &'a str,
     /// For a Service that leads nowhere.
     pub(crate) name: &'a str,
+    /// The registration of the next version.
+    pub(crate) upgrade: Option<&'a Value>,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -48,6 +50,7 @@ impl Installation<'_> {
                 WebhookState::Absent => self.withdraw(&configuration).await?,
                 WebhookState::Unreachable => self.misdirect(configuration, lease).await?,
                 WebhookState::Untrusted => self.distrust(configuration).await?,
+                WebhookState::Upgraded => self.upgrade(&configuration).await?,
                 WebhookState::Elsewhere => self.confine(configuration).await?,
                 WebhookState::Installed => {}
             }
@@ -55,7 +58,7 @@ impl Installation<'_> {
         let as_wanted = |asked: Asked| match state {
             WebhookState::Absent | WebhookState::Elsewhere => asked == Asked::Unmutated,
             WebhookState::Unreachable | WebhookState::Untrusted => asked == Asked::Refused,
-            WebhookState::Installed => true,
+            WebhookState::Installed | WebhookState::Upgraded => asked == Asked::Mutated,
         };
         wait_noticed(self.cluster, self.namespace, self.cancel, as_wanted).await;
         Ok(())
@@ -71,6 +74,14 @@ impl Installation<'_> {
             wait_noticed(self.cluster, self.namespace, self.cancel, |asked| asked == Asked::Mutated).await;
         }
         Ok(())
+    }
+
+    /// Registers the next version in place of this one.
+    async fn upgrade(&self, configuration: &Value) -> Result<(), String> {
+        let next = self.upgrade.ok_or("this webhook has no next version to upgrade to")?;
+        let mut next = next.clone();
+        next["metadata"]["name"] = configuration["metadata"]["name"].clone();
+        self.cluster.restore(&next).await.map_err(|error| sentence(&error))
     }
 
     /// Has the API server expect a certificate of somebody else.

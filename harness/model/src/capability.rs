@@ -26,6 +26,8 @@ pub enum Capability {
     VirtualTime,
     /// The webhook's settings may be changed for a case.
     WebhookSettings,
+    /// The webhook can be upgraded from an older profile to the newest one while a case runs.
+    WebhookUpgrade,
     /// The keys that the cluster signs tokens with, and what it publishes of them, can be changed by a scenario.
     IssuerControl,
     /// Parts of Azure can be made to fail for one case.
@@ -34,7 +36,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 11] = [
+    pub const ALL: [Capability; 12] = [
         Capability::RunsPods,
         Capability::Webhook,
         Capability::WebhookControl,
@@ -44,6 +46,7 @@ impl Capability {
         Capability::AdmissionJournal,
         Capability::VirtualTime,
         Capability::WebhookSettings,
+        Capability::WebhookUpgrade,
         Capability::IssuerControl,
         Capability::AzureFaults,
     ];
@@ -60,6 +63,7 @@ impl Capability {
             Capability::AdmissionJournal => "admission-journal",
             Capability::VirtualTime => "virtual-time",
             Capability::WebhookSettings => "webhook-settings",
+            Capability::WebhookUpgrade => "webhook-upgrade",
             Capability::IssuerControl => "issuer-control",
             Capability::AzureFaults => "azure-faults",
         }

@@ -172,7 +172,10 @@ mod tests {
     fn the_reserved_volume_is_named_after_the_pod_or_its_prefix() {
         let vectors = [
             (json!({ "name": "quick-start" }), "a94beddb35177ade9c5d04f292b481"),
-            (json!({ "name": "app-7d9f8c6b5-x2x4z", "generateName": "app-7d9f8c6b5-" }), "29e0d715e96d0fa76486c4aeaff93c"),
+            (
+                json!({ "name": "app-7d9f8c6b5-x2x4z", "generateName": "app-7d9f8c6b5-" }),
+                "29e0d715e96d0fa76486c4aeaff93c",
+            ),
             (json!({ "generateName": "job-onetime-" }), "ebc689e7a10eb8d72013d9fac46bb6"),
         ];
         for (metadata, digits) in vectors {

@@ -239,7 +239,10 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
         if let ClusterState::Manifests(manifests) = &state.value
             && manifests.refused.is_some()
         {
-            return Err((state.at, Reason::Manifest("`refused` belongs to a step: what is given must be taken".into())));
+            return Err((
+                state.at,
+                Reason::Manifest("`refused` belongs to a step: what is given must be taken".into()),
+            ));
         }
     }
     Ok(())

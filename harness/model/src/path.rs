@@ -19,10 +19,9 @@ pub fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
         rest = rest.strip_prefix('.').unwrap_or(rest);
         found = match found {
             Value::Object(map) => map.get(key)?,
-            Value::Array(items) => items
-                .iter()
-                .find(|item| item["name"] == key)
-                .or_else(|| items.get(key.parse::<usize>().ok()?))?,
+            Value::Array(items) => {
+                items.iter().find(|item| item["name"] == key).or_else(|| items.get(key.parse::<usize>().ok()?))?
+            }
             _ => return None,
         };
     }

@@ -26,9 +26,11 @@ impl Case {
         let given = &self.scenario.given;
         given.webhook != WebhookState::Installed
             || !given.webhook_settings.is_empty()
-            || self.scenario.when.iter().any(|step| {
-                matches!(step.value, Step::AdvanceTime(_) | Step::SetWebhook(_) | Step::SetIssuer(_))
-            })
+            || self
+                .scenario
+                .when
+                .iter()
+                .any(|step| matches!(step.value, Step::AdvanceTime(_) | Step::SetWebhook(_) | Step::SetIssuer(_)))
     }
 
     /// The first part of the id.
@@ -57,6 +59,7 @@ impl Case {
         for step in &scenario.when {
             match &step.value {
                 Step::AdvanceTime(_) => _ = needs.insert(Capability::VirtualTime),
+                Step::SetWebhook(WebhookState::Upgraded) => _ = needs.insert(Capability::WebhookUpgrade),
                 Step::SetWebhook(_) => _ = needs.insert(Capability::WebhookControl),
                 Step::SetIssuer(_) => _ = needs.insert(Capability::IssuerControl),
                 Step::Break(_) => _ = needs.insert(Capability::AzureFaults),

@@ -22,12 +22,13 @@ pub use azure::{
 pub use cluster::{ClusterState, LoadedObject, Manifests, NamespaceState, Policy, ServiceAccountState};
 pub use expectation::{
     AdmissionExpectation, AdmissionOutcome, EventExpectation, ExchangeExpectation, ExchangeOutcome, Expectation,
-    IssuerExpectation, LogExpectation, NoCredentialExpectation, ObjectExpectation, PodExpectation, SecretReadExpectation,
-    SecretReadOutcome, TokenExpectation, TokenReviewExpectation, TokenVolume,
+    IssuerExpectation, LogExpectation, NoCredentialExpectation, ObjectExpectation, PodExpectation,
+    SecretReadExpectation, SecretReadOutcome, TokenExpectation, TokenReviewExpectation, TokenVolume,
 };
 pub use patience::Patience;
 pub use step::{
-    AskToken, Change, CreatePod, Delete, Distrust, Fault, FaultKind, Grant, IssuerChange, Refusal, SetSecret, Step, Trust,
+    AskToken, Change, CreatePod, Delete, Distrust, Fault, FaultKind, Grant, IssuerChange, Refusal, SetSecret, Step,
+    Trust,
 };
 
 /// One scenario file.
@@ -98,6 +99,8 @@ pub enum WebhookState {
     Untrusted,
     /// Registered for namespaces that carry the label `wi-conformance/included`.
     Elsewhere,
+    /// In a step: the next version is registered in place of the one that the case began with.
+    Upgraded,
 }
 
 texts! {

@@ -104,4 +104,6 @@ pub struct WebhookUnderTest {
     pub profile: Option<String>,
     /// The MutatingWebhookConfiguration that registers it; every one that names the webhook when `None`.
     pub registration: Option<String>,
+    /// The MutatingWebhookConfiguration of its next version, where a case may upgrade to one.
+    pub upgrade: Option<serde_json::Value>,
 }

@@ -33,6 +33,7 @@ impl Stage<'_> {
             cluster: self.cluster,
             namespace: &self.ready.namespace,
             name: &self.ready.nobody,
+            upgrade: self.upgrade,
             cancel: self.cancel,
         };
         installation.set(state, lease).await.map(|()| Done::Accepted)

@@ -89,7 +89,10 @@ mod tests {
         let body = json!({ "error": "invalid_client",
             "error_description": "AADSTS700213: No match. Trace ID: 1 Correlation ID: 2 Timestamp: 3" });
         let told = answer(401, &body);
-        assert_eq!((told["code"].as_str(), told["message"].as_str()), (Some("AADSTS700213"), Some("AADSTS700213: No match.")));
+        assert_eq!(
+            (told["code"].as_str(), told["message"].as_str()),
+            (Some("AADSTS700213"), Some("AADSTS700213: No match."))
+        );
     }
 
     #[test]

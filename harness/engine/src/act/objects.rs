@@ -17,9 +17,7 @@ impl Stage<'_> {
         let subresource = change.subresource.as_ref().map(|text| text.value.as_str());
         Ok(match self.cluster.change(object, subresource, &change.with.value).await? {
             Created::Stored(_) => Done::Accepted,
-            Created::Refused(refused) => {
-                Done::Refused(format!("{} {}", change.kind.value, change.name.value), refused)
-            }
+            Created::Refused(refused) => Done::Refused(format!("{} {}", change.kind.value, change.name.value), refused),
         })
     }
 

@@ -96,7 +96,9 @@ impl Stage<'_> {
     fn adapt(&self, mut object: Value) -> Value {
         let asked = parse::pods_name(&object).is_some_and(|name| self.asked_again.contains(&name));
         for path in ["", "/spec/template", "/spec/jobTemplate/spec/template"] {
-            if (path.is_empty() && object["kind"] != "Pod") || object.pointer(path).is_none_or(|pod| !pod["spec"].is_object()) {
+            if (path.is_empty() && object["kind"] != "Pod")
+                || object.pointer(path).is_none_or(|pod| !pod["spec"].is_object())
+            {
                 continue;
             }
             if let Some(pod) = object.pointer_mut(path) {
@@ -122,8 +124,12 @@ fn hear_again(pod: &mut Value) {
         pod["metadata"]["annotations"][AGAIN] = "0".into();
     }
     let field = format!("metadata.annotations['{AGAIN}']");
-    push(&mut pod["spec"], "volumes", json!({ "name": AGAIN_VOLUME, "downwardAPI": {
-        "items": [{ "path": "again", "fieldRef": { "fieldPath": field } }] } }));
+    push(
+        &mut pod["spec"],
+        "volumes",
+        json!({ "name": AGAIN_VOLUME, "downwardAPI": {
+        "items": [{ "path": "again", "fieldRef": { "fieldPath": field } }] } }),
+    );
     for container in pod["spec"].get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
         push(container, "volumeMounts", json!({ "name": AGAIN_VOLUME, "mountPath": AGAIN_PATH, "readOnly": true }));
         push(container, "env", json!({ "name": "QUICKSTART_AGAIN_FILE", "value": format!("{AGAIN_PATH}/again") }));

@@ -28,7 +28,10 @@ impl Stage<'_> {
             subject: wanted.federated.subject.value.clone(),
             audience: text(&wanted.federated.audience).unwrap_or_else(|| AUDIENCE.to_owned()),
         };
-        done(&format!("federated credential {}", credential.name), self.azure.arm().put_federated(&group, &identity, &credential).await)
+        done(
+            &format!("federated credential {}", credential.name),
+            self.azure.arm().put_federated(&group, &identity, &credential).await,
+        )
     }
 
     pub(super) async fn distrust(&self, wanted: &Distrust) -> Result<Done, String> {

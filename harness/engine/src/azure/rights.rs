@@ -43,7 +43,12 @@ impl Arm<'_> {
     }
 
     /// Gives ourselves the role that writes a vault's secrets.
-    pub(crate) async fn make_secrets_officer(&self, group: &str, vault: &str, principal: &str) -> Result<(), AzureError> {
+    pub(crate) async fn make_secrets_officer(
+        &self,
+        group: &str,
+        vault: &str,
+        principal: &str,
+    ) -> Result<(), AzureError> {
         self.assign(group, vault, principal, SECRETS_OFFICER, "ServicePrincipal").await
     }
 

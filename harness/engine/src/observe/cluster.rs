@@ -27,7 +27,8 @@ impl Observer<'_> {
         match expectation {
             Expectation::Object(wanted) => {
                 let api_version = wanted.api_version.as_ref().map_or("v1", |text| text.value.as_str());
-                let found = self.cluster.get(api_version, &wanted.kind, Some(&home(&wanted.namespace)), &wanted.name).await;
+                let found =
+                    self.cluster.get(api_version, &wanted.kind, Some(&home(&wanted.namespace)), &wanted.name).await;
                 seen.object = found.map_err(|error| sentence(&error))?;
             }
             Expectation::Event(wanted) => {
@@ -46,7 +47,8 @@ impl Observer<'_> {
             }
             Expectation::NoCredential(wanted) => {
                 for kind in &wanted.in_kinds {
-                    let objects = self.cluster.all("v1", kind, Some(namespace)).await.map_err(|error| sentence(&error))?;
+                    let objects =
+                        self.cluster.all("v1", kind, Some(namespace)).await.map_err(|error| sentence(&error))?;
                     seen.objects += objects.len();
                     for object in &objects {
                         let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -67,7 +69,8 @@ fn credentials(value: &Value, at: &str, secrets: &[Secret], found: &mut dyn FnMu
         Value::String(text) => {
             let decoded = base64::engine::general_purpose::STANDARD.decode(text).ok();
             let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-            let known = |text: &str| secrets.iter().any(|secret| secret.expose().len() > 3 && text.contains(secret.expose()));
+            let known =
+                |text: &str| secrets.iter().any(|secret| secret.expose().len() > 3 && text.contains(secret.expose()));
             let is = |text: &str| known(text) || token(text) || text.contains("PRIVATE KEY-----");
             if is(text) || is(&decoded) {
                 found(at);

@@ -96,7 +96,9 @@ impl Ground<'_> {
             "pods" => json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
                 "spec": { "automountServiceAccountToken": false, "containers": [{ "name": "probe", "image": "probe" }] } }),
             "serviceaccounts" => json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata }),
-            other => return Err(format!("a policy on {other} cannot be tried out; it may be on pods or serviceaccounts")),
+            other => {
+                return Err(format!("a policy on {other} cannot be tried out; it may be on pods or serviceaccounts"));
+            }
         };
         let reached = || async {
             match self.cluster.try_out(&probe).await {

@@ -71,7 +71,11 @@ pub(super) fn judge_issuer(expectation: &IssuerExpectation, evidence: &ClusterEv
     };
     let discovery = fetched("discovery document", &evidence.discovery)?;
     if discovery["issuer"] != facts.issuer.as_str() {
-        return Err(not_yet(hop, format!("the discovery document's issuer = {}", facts.issuer), text(&discovery["issuer"])));
+        return Err(not_yet(
+            hop,
+            format!("the discovery document's issuer = {}", facts.issuer),
+            text(&discovery["issuer"]),
+        ));
     }
     if discovery["jwks_uri"].as_str().is_none_or(|uri| !uri.starts_with("https://")) {
         return Err(broken(hop, "the discovery document's jwks_uri, https", text(&discovery["jwks_uri"])));
@@ -93,7 +97,8 @@ pub(super) fn judge_issuer(expectation: &IssuerExpectation, evidence: &ClusterEv
                 return Err(broken(hop, format!("key {kid}: {field} = {wanted}"), text(&key[field])));
             }
         }
-        let derived = key_id(key).ok_or_else(|| broken(hop, format!("key {kid}: an RSA modulus and exponent"), "none"))?;
+        let derived =
+            key_id(key).ok_or_else(|| broken(hop, format!("key {kid}: an RSA modulus and exponent"), "none"))?;
         if derived != kid {
             return Err(broken(hop, format!("kid = {derived}, the SHA-256 of its public key"), kid));
         }
@@ -138,7 +143,8 @@ fn public_key_der(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn judge_review(expectation: &TokenReviewExpectation, evidence: &ClusterEvidence) -> Verdict {
-    let word = |authenticated: bool| if authenticated { "taken by the API server" } else { "not taken by the API server" };
+    let word =
+        |authenticated: bool| if authenticated { "taken by the API server" } else { "not taken by the API server" };
     let expected = format!(
         "a token of {} for {}: {}",
         expectation.account.value,

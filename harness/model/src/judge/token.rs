@@ -53,7 +53,9 @@ fn renewed(wanted: bool, evidence: &PodEvidence, token: &Value) -> Verdict {
         (true, false) => {
             Err(super::not_yet(Hop::Token, "another token than the first", format!("the first, issued at {was}")))
         }
-        (false, true) => Err(broken(Hop::Token, format!("the first token, issued at {was}"), format!("one issued at {is}"))),
+        (false, true) => {
+            Err(broken(Hop::Token, format!("the first token, issued at {was}"), format!("one issued at {is}")))
+        }
         (false, false) => Ok(()),
     }
 }

@@ -179,7 +179,6 @@ impl SecretRight {
     }
 }
 
-
 texts! {
     AzureState { identities, service_principals, vaults }
     Identity { name, federated }

@@ -101,7 +101,6 @@ pub struct LoadedObject {
     pub object: Value,
 }
 
-
 texts! {
     NamespaceState { name, labels }
     ServiceAccountState { name, namespace, annotations, labels }

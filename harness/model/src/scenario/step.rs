@@ -235,7 +235,6 @@ pub struct CreatePod {
     pub automount: Option<bool>,
 }
 
-
 texts! {
     Refusal { message }
     Change { kind, api_version, name, namespace, subresource, with, refused }
