@@ -321,6 +321,7 @@ async fn start_node(
         images: Arc::new(move |image| images.resolve(image)),
         doors,
         clock,
+        clock_moved: tokio::sync::watch::channel(0).1,
         program: "/proc/self/exe".into(),
     };
     ProcessNode::start(options).await.map_err(EnvironmentError::Node)
