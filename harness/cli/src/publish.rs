@@ -14,7 +14,10 @@ use crate::run;
 /// Tells how a run went, here and on GitHub.
 pub(crate) fn tell(record: &RunRecord, out: &Path, people: ForPeople, github: &GithubArgs) -> Result<(), Stop> {
     people.line(wi_report::text(record));
-    people.line(format!("reports: {0}/junit.xml, {0}/report.json, evidence in {0}/cases/", out.display()));
+    people.line(format!(
+        "reports: {0}/report.html, {0}/junit.xml, {0}/report.json, evidence in {0}/cases/",
+        out.display()
+    ));
     if github.github_actions.as_deref() == Some("true") {
         let root = github.github_workspace.clone();
         let place = |file: &str| in_repository(file, root.as_deref());

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
-use wi_model::record::RunRecord;
+use wi_model::record::{Record, RunRecord};
 use wi_model::redact::Redactor;
 use wi_model::secret::Secret;
 use wi_report::Event;
@@ -61,6 +61,9 @@ impl OutFolder {
         let record = read(&self.path)?;
         self.write("report.json", &wi_report::json(&record))?;
         self.write("junit.xml", &wi_report::junit(&record))?;
+        let redactor = Redactor::default();
+        let document = |case: &Record, name: &str| document(&self.path, case, name).map(|text| redactor.text(&text));
+        self.write("report.html", &wi_report::html(&record, &document))?;
         self.write("summary.md", &wi_report::markdown(&record, wi_report::SUMMARY_LIMIT))?;
         Ok(record)
     }
@@ -95,6 +98,15 @@ pub(crate) fn read(path: &Path) -> Result<RunRecord, Stop> {
         return wi_report::fold(&text).map_err(|error| fault(path, error.to_string()));
     }
     wi_report::read(&text).map_err(|why| fault(path, why))
+}
+
+/// A small file of a case's evidence. A record may come from anywhere, so no name in it leads out of the folder.
+fn document(folder: &Path, case: &Record, artefact: &str) -> Option<String> {
+    let inside = Path::new(case.evidence.as_ref()?).join(artefact);
+    let plain = inside.components().all(|part| matches!(part, Component::Normal(_)));
+    let path = folder.join(inside);
+    let small = path.symlink_metadata().is_ok_and(|it| it.is_file() && it.len() <= wi_report::LARGEST_DOCUMENT);
+    if plain && small { std::fs::read_to_string(path).ok() } else { None }
 }
 
 /// The log while a run goes: each event is in the file before the run goes on.

@@ -3,13 +3,16 @@
 mod diff;
 mod events;
 mod github;
+mod html;
 mod junit;
 mod merge;
+mod plain;
 mod text;
 
 pub use diff::{Differences, diff};
 pub use events::{EVENT_VERSION, Event, Shard, Unreadable, concatenate, fold, line, planned};
 pub use github::{SUMMARY_LIMIT, annotations, markdown};
+pub use html::{Documents, LARGEST_DOCUMENT, html};
 pub use junit::junit;
 pub use text::{case_text, text};
 use wi_model::record::RunRecord;

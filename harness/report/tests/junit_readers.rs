@@ -1,0 +1,3 @@
+//! JUnit readers.
+
+fn main() {}
