@@ -193,7 +193,7 @@ fn about(run: &RunRecord) -> Markup {
                             tr {
                                 th scope="row" { (shown(&phase.what)) }
                                 td.number { (duration(phase.ms)) }
-                                td { meter min="0" max=(longest) value=(phase.ms) aria-hidden="true" {} }
+                                td { div.bar style={ "--part:" (phase.ms * 100 / longest) "%" } aria-hidden="true" {} }
                             }
                         }
                     }

@@ -80,8 +80,8 @@ fn failure(case: &Record, failure: &Failure) -> Markup {
         section.failure {
             h4 { (path::name(failure.hop)) ": what was expected, and what was observed" }
             div.beside {
-                div.expected { h5 { "Expected" } p { (shown(&failure.expected)) } }
-                div.observed { h5 { "Observed" } p { (shown(&failure.observed)) } }
+                div.expected tabindex=[scrolls(&failure.expected)] { h5 { "Expected" } p { (shown(&failure.expected)) } }
+                div.observed tabindex=[scrolls(&failure.observed)] { h5 { "Observed" } p { (shown(&failure.observed)) } }
             }
             @if let Some(advice) = &failure.advice { p.advice { strong { "What to do: " } (shown(advice)) } }
             p.where {
@@ -90,6 +90,11 @@ fn failure(case: &Record, failure: &Failure) -> Markup {
             }
         }
     }
+}
+
+/// What may be longer than its box is reached by the keyboard, so that it can be scrolled.
+fn scrolls(text: &str) -> Option<&'static str> {
+    (text.len() > 600 || text.lines().count() > 8).then_some("0")
 }
 
 fn checks(case: &Record) -> Markup {
@@ -122,12 +127,21 @@ fn timeline(case: &Record) -> Markup {
         @if !case.timeline.is_empty() {
             details.fold {
                 summary { "Timeline: " (case.timeline.len()) " moments in " (duration(case.duration_ms)) }
-                ol.timeline {
-                    @for moment in &case.timeline {
-                        li {
-                            span.at { "+" (duration(moment.at_ms)) }
-                            meter min="0" max=(total) value=(moment.at_ms) aria-hidden="true" {}
-                            span { (shown(&moment.what)) }
+                @if case.outcome.is_red() {
+                    ol.timeline {
+                        @for moment in &case.timeline {
+                            li {
+                                span.at { "+" (duration(moment.at_ms)) }
+                                span.bar style={ "--part:" (moment.at_ms.min(total) * 100 / total) "%" } aria-hidden="true" {}
+                                span { (shown(&moment.what)) }
+                            }
+                        }
+                    }
+                } @else {
+                    // One element instead of many: there may be a thousand of these.
+                    pre.timeline {
+                        @for moment in &case.timeline {
+                            (format!("{:>9}  ", format!("+{}", duration(moment.at_ms)))) (shown(&moment.what)) "\n"
                         }
                     }
                 }

@@ -26,7 +26,7 @@ pub(super) fn coverage(run: &RunRecord) -> Markup {
                     (counted(State::Broken)) " are not, "
                     (counted(State::Untold)) " are told nothing about by this run."
                 }
-                div.scroll tabindex="0" role="region" aria-labelledby="coverage" {
+                div.scroll tabindex="0" role="group" aria-label="Table of requirements" {
                     table.coverage {
                         thead { tr { th scope="col" { "Id" } th scope="col" { "Requirement" } th scope="col" { "Cases" } } }
                         tbody {
