@@ -27,7 +27,7 @@ pub(super) fn case(case: &Record, open: bool, requirements: &Catalogue, document
             }
             div.body {
                 div.why {
-                    (path::path(case))
+                    @if is_told_in_full(case) { (path::path(case)) } @else { (path::line(case)) }
                     @if let Some(reason) = &case.reason { p.reason { strong { "Reason: " } (shown(reason)) } }
                     @if let Some((first, others)) = case.failures.split_first() {
                         (failure(case, first))
@@ -103,16 +103,25 @@ fn checks(case: &Record) -> Markup {
         @if !case.checks.is_empty() {
             details.fold {
                 summary { "Expectations: " (met) " of " (case.checks.len()) " met" }
-                table {
-                    thead { tr { th scope="col" { "Expectation" } th scope="col" { "Met" } th scope="col" { "Line" } th scope="col" { "Waited" } } }
-                    tbody {
-                        @for check in &case.checks {
-                            tr {
-                                td { (shown(&check.expectation)) }
-                                td.(if check.met { "met" } else { "unmet" }) { @if check.met { "✓ yes" } @else { "✗ no" } }
-                                td.number { (check.at.line) }
-                                td.number { (duration(check.waited_ms)) }
+                @if is_told_in_full(case) {
+                    table {
+                        thead { tr { th scope="col" { "Expectation" } th scope="col" { "Met" } th scope="col" { "Line" } th scope="col" { "Waited" } } }
+                        tbody {
+                            @for check in &case.checks {
+                                tr {
+                                    td { (shown(&check.expectation)) }
+                                    td.(if check.met { "met" } else { "unmet" }) { @if check.met { "✓ yes" } @else { "✗ no" } }
+                                    td.number { (check.at.line) }
+                                    td.number { (duration(check.waited_ms)) }
+                                }
                             }
+                        }
+                    }
+                } @else {
+                    pre {
+                        @for check in &case.checks {
+                            @if check.met { "✓ " } @else { "✗ " }
+                            (shown(&check.expectation)) " (line " (check.at.line) ", " (duration(check.waited_ms)) ")\n"
                         }
                     }
                 }
@@ -127,7 +136,7 @@ fn timeline(case: &Record) -> Markup {
         @if !case.timeline.is_empty() {
             details.fold {
                 summary { "Timeline: " (case.timeline.len()) " moments in " (duration(case.duration_ms)) }
-                @if case.outcome.is_red() {
+                @if is_told_in_full(case) {
                     ol.timeline {
                         @for moment in &case.timeline {
                             li {
@@ -138,7 +147,6 @@ fn timeline(case: &Record) -> Markup {
                         }
                     }
                 } @else {
-                    // One element instead of many: there may be a thousand of these.
                     pre.timeline {
                         @for moment in &case.timeline {
                             (format!("{:>9}  ", format!("+{}", duration(moment.at_ms)))) (shown(&moment.what)) "\n"
@@ -152,30 +160,41 @@ fn timeline(case: &Record) -> Markup {
 
 fn evidence(case: &Record, documents: &Documents<'_>) -> Markup {
     let Some(folder) = &case.evidence else { return Markup::default() };
-    let link = |name: &str| link_below(&format!("{folder}/{name}"));
+    let file = |name: &str| {
+        let href = link_below(&format!("{folder}/{name}"));
+        markup! { @if let Some(href) = href { a href=(href) { (shown(name)) } } @else { (shown(name)) } }
+    };
     markup! {
         @if !case.artefacts.is_empty() {
             details.fold {
                 summary { "Evidence: " (case.artefacts.len()) " files in " code { (shown(folder)) "/" } }
-                ul.evidence {
-                    @for name in &case.artefacts {
-                        li {
-                            @let text = if TOLD_ALREADY.contains(&name.as_str()) { None } else { documents(case, name) };
-                            @if let Some(text) = text {
-                                details {
-                                    summary { (shown(name)) }
-                                    pre tabindex="0" aria-label=(shown(name)) { (shown(&text)) }
-                                    @if let Some(href) = link(name) { p { a href=(href) { "the file itself" } } }
-                                }
-                            } @else if let Some(href) = link(name) {
-                                a href=(href) { (shown(name)) }
-                            } @else { (shown(name)) }
+                @if is_told_in_full(case) {
+                    ul.evidence {
+                        @for name in &case.artefacts {
+                            li {
+                                @let text = if TOLD_ALREADY.contains(&name.as_str()) { None } else { documents(case, name) };
+                                @if let Some(text) = text {
+                                    details {
+                                        summary { (shown(name)) }
+                                        pre tabindex="0" aria-label=(shown(name)) { (shown(&text)) }
+                                        p { "The file itself: " (file(name)) }
+                                    }
+                                } @else { (file(name)) }
+                            }
                         }
                     }
+                } @else {
+                    p { @for (index, name) in case.artefacts.iter().enumerate() { @if index > 0 { ", " } (file(name)) } }
                 }
             }
         }
     }
+}
+
+/// Whether a case is worth more than the fewest elements: there may be a thousand in which nothing is to be found out, and
+/// a page opens as quickly as it is small.
+fn is_told_in_full(case: &Record) -> bool {
+    case.outcome.is_red() || !case.failures.is_empty()
 }
 
 fn times(looks: u32) -> String {

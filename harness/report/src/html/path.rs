@@ -89,3 +89,10 @@ pub(super) fn path(case: &Record) -> Markup {
         }
     }
 }
+
+/// The same in a line.
+pub(super) fn line(case: &Record) -> Markup {
+    let told: Vec<String> =
+        states(case).into_iter().map(|(hop, state)| format!("{} {}", name(hop), state.words(case))).collect();
+    markup! { @if !told.is_empty() { p.where { (told.join(" · ")) } } }
+}
