@@ -248,8 +248,15 @@ fn diff(args: &DiffArgs) -> Result<Exit, Stop> {
     let (a, b) = (reports::read(&args.a)?, reports::read(&args.b)?);
     let differences = wi_report::diff(&a, &b);
     differences.lines.iter().for_each(console::say);
+    let mut same = differences.lines.is_empty();
+    if args.evidence {
+        let shapes = wi_report::shape_differences(&reports::shapes(&args.a, &a)?, &reports::shapes(&args.b, &b)?);
+        shapes.iter().for_each(console::say);
+        console::say(format!("{} differences in the shape of the evidence", shapes.len()));
+        same &= shapes.is_empty();
+    }
     console::say(&differences.summary);
-    Ok(match (differences.lines.is_empty(), differences.compared) {
+    Ok(match (same, differences.compared) {
         (false, _) => Exit::CaseFailed,
         (true, 0) => Exit::NothingRan,
         (true, _) => Exit::Conformant,

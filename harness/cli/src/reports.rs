@@ -1,5 +1,6 @@
 //! The folder of reports: who may write to it, its log, and the reports that are made from the log.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::Mutex;
 use wi_model::record::{Record, RunRecord};
 use wi_model::redact::Redactor;
 use wi_model::secret::Secret;
-use wi_report::Event;
+use wi_report::{Event, LARGEST_DOCUMENT, Shapes};
 
 use crate::console;
 use crate::exit::{Exit, Stop};
@@ -18,6 +19,9 @@ pub(crate) const LOG: &str = "events.jsonl";
 
 /// Marks a folder as ours, so that no other is ever emptied.
 const MARK: &str = ".wi-conformance";
+
+/// The largest file of evidence that is read to be compared.
+const LARGEST_EVIDENCE: u64 = 16 * 1024 * 1024;
 
 /// What is made from the log.
 pub(crate) const REPORTS: [&str; 4] = ["report.json", "junit.xml", "report.html", "summary.md"];
@@ -62,7 +66,9 @@ impl OutFolder {
         self.write("report.json", &wi_report::json(&record))?;
         self.write("junit.xml", &wi_report::junit(&record))?;
         let redactor = Redactor::default();
-        let document = |case: &Record, name: &str| document(&self.path, case, name).map(|text| redactor.text(&text));
+        let document = |case: &Record, name: &str| {
+            document(&self.path, case, name, LARGEST_DOCUMENT).map(|text| redactor.text(&text))
+        };
         self.write("report.html", &wi_report::html(&record, &document))?;
         self.write("summary.md", &wi_report::markdown(&record, wi_report::SUMMARY_LIMIT))?;
         Ok(record)
@@ -100,13 +106,39 @@ pub(crate) fn read(path: &Path) -> Result<RunRecord, Stop> {
     wi_report::read(&text).map_err(|why| fault(path, why))
 }
 
-/// A small file of a case's evidence. A record may come from anywhere, so no name in it leads out of the folder.
-fn document(folder: &Path, case: &Record, artefact: &str) -> Option<String> {
+/// A file of a case's evidence of at most so many bytes. A record may come from anywhere, so no name in it leads out of
+/// the folder.
+fn document(folder: &Path, case: &Record, artefact: &str, largest: u64) -> Option<String> {
     let inside = Path::new(case.evidence.as_ref()?).join(artefact);
     let plain = inside.components().all(|part| matches!(part, Component::Normal(_)));
     let path = folder.join(inside);
-    let small = path.symlink_metadata().is_ok_and(|it| it.is_file() && it.len() <= wi_report::LARGEST_DOCUMENT);
+    let small = path.symlink_metadata().is_ok_and(|it| it.is_file() && it.len() <= largest);
     if plain && small { std::fs::read_to_string(path).ok() } else { None }
+}
+
+/// The shape of the evidence of every case of a folder of reports that has any.
+///
+/// # Errors
+/// It has none at all: then nothing would be compared.
+pub(crate) fn shapes(path: &Path, run: &RunRecord) -> Result<Shapes, Stop> {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+    let mut shapes = Shapes::new();
+    for case in &run.cases {
+        let mut shape = BTreeSet::new();
+        for artefact in case.artefacts.iter().filter(|name| *name != "case.json") {
+            if let Some(text) = document(folder, case, artefact, LARGEST_EVIDENCE) {
+                wi_report::add_shape(&mut shape, artefact, &text);
+            }
+        }
+        if !shape.is_empty() {
+            shapes.insert(case.id.clone(), shape);
+        }
+    }
+    if shapes.is_empty() {
+        let what = format!("{}: expected evidence in cases/, found none", folder.display());
+        return Err(Stop::new(Exit::Usage, what));
+    }
+    Ok(shapes)
 }
 
 /// The log while a run goes: each event is in the file before the run goes on.

@@ -262,3 +262,20 @@ fn no_report_is_left_half_written() {
     assert!(names.iter().all(|name| Path::new(name).extension().is_none_or(|e| e != "new")), "{names:?}");
     assert!(FILES.iter().all(|file| names.iter().any(|name| name == file)), "{names:?}");
 }
+
+#[test]
+fn the_shape_of_evidence_is_the_same_in_two_runs_and_not_under_another_profile() {
+    let folder = Folder::new(&["area/good"]);
+    for (out, profile) in [("a", "1.6"), ("b", "1.6"), ("c", "1.5")] {
+        assert_eq!(folder.run(&["run", "--out", out, "--profile", profile]).0, 0);
+    }
+    let (code, out, err) = folder.run(&["diff", "a", "b", "--evidence"]);
+    assert!(code == 0 && out.contains("0 differences in the shape"), "{code} {out}{err}");
+    assert_eq!(folder.run(&["diff", "a", "c"]).0, 0, "the verdicts are the same");
+    let (code, out, err) = folder.run(&["diff", "a", "c", "--evidence"]);
+    let line = "only in b  wi-*.p/stored.json .spec .volumes [azure-identity-token]  (1: area/good)";
+    assert!(code == 1 && out.contains(line), "{code} {out}{err}");
+    std::fs::remove_dir_all(folder.path("c/cases")).unwrap();
+    let (code, _, err) = folder.run(&["diff", "a", "c", "--evidence"]);
+    assert!(code == 2 && err.contains("expected evidence"), "{code} {err}");
+}

@@ -7,6 +7,7 @@ mod html;
 mod junit;
 mod merge;
 mod plain;
+mod shape;
 mod text;
 
 pub use diff::{Differences, diff};
@@ -14,6 +15,7 @@ pub use events::{EVENT_VERSION, Event, Shard, Unreadable, concatenate, fold, lin
 pub use github::{SUMMARY_LIMIT, annotations, markdown};
 pub use html::{Documents, LARGEST_DOCUMENT, html};
 pub use junit::junit;
+pub use shape::{Shapes, add_shape, shape_differences};
 pub use text::{case_text, text};
 use wi_model::record::RunRecord;
 

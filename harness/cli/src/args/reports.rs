@@ -12,6 +12,9 @@ pub(crate) struct DiffArgs {
     /// The same of another run.
     #[arg(value_name = "RUN_B")]
     pub(crate) b: PathBuf,
+    /// Compare the shape of the evidence too: status codes, error codes, and the names of claims, headers and fields.
+    #[arg(long)]
+    pub(crate) evidence: bool,
 }
 
 #[derive(Debug, Clone, Args)]
