@@ -47,6 +47,24 @@ fn the_record_is_the_fold_of_the_log() {
 }
 
 #[test]
+fn every_event_and_field_of_it_is_explained_to_other_programs() {
+    let page = include_str!("../../../docs/events.md");
+    let shard = Shard { index: 1, count: 3, split: "s".into() };
+    let mut lines = log(&example::run(), Some(shard));
+    for event in [Event::LeftBehind { what: Vec::new() }, Event::Noted { note: "n".into() }] {
+        lines.push(line(&event, at(59), &Redactor::default()));
+    }
+    for line in lines {
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let event = value["event"].as_str().unwrap();
+        assert!(page.contains(&format!("\n| `{event}` |")), "{event} has no row");
+        for field in value.as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{field}`")), "{field} of {event} is not explained");
+        }
+    }
+}
+
+#[test]
 fn a_log_that_ends_anywhere_gives_a_record_in_which_what_was_not_judged_is_blocked() {
     let run = example::run();
     let whole = log(&run, None).concat();
