@@ -1,6 +1,12 @@
 //! The command line, and the one door by which the environment enters.
 
+mod reports;
+
 use std::path::PathBuf;
+
+pub(crate) use reports::{CompletionsArgs, DiffArgs, Format, GithubArgs, ManArgs, ReportArgs};
+
+use crate::shard::Part;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +64,8 @@ pub(crate) enum Command {
     Sabotage(SabotageArgs),
     /// Compare two runs: print each case whose outcome, or reason for it, is not the same.
     Diff(DiffArgs),
+    /// Make the reports of a run again from its log, or those of several runs as one.
+    Report(ReportArgs),
     /// Print the JSON Schema of a scenario file, for editors.
     Schema,
     /// Remove what killed runs left behind.
@@ -68,6 +76,10 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Run one of the parts by itself.
     Fixture(FixtureArgs),
+    /// Print a script that completes commands and options in a shell.
+    Completions(CompletionsArgs),
+    /// Print a page of the manual.
+    Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -182,6 +194,21 @@ pub(crate) struct RunArgs {
     /// How many cases run at once; by the number of processors when left out.
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Where")]
     pub(crate) jobs: Option<u16>,
+    /// Run one part of the cases, such as `2/3`; every machine makes the same split, and `report` merges the parts.
+    #[arg(long, value_name = "I/N", env = "WI_CONFORMANCE_SHARD", help_heading = "Selection")]
+    pub(crate) shard: Option<Part>,
+    /// Folder of reports, or `report.json`, of a past run: parts are balanced by how long its cases took. Every machine
+    /// must be given the same.
+    #[arg(long, value_name = "PATH", requires = "shard", help_heading = "Selection")]
+    pub(crate) durations: Option<PathBuf>,
+    /// Run only what failed, passed unexpectedly or was blocked in the last run that wrote to the folder of reports.
+    #[arg(long, help_heading = "Selection")]
+    pub(crate) failed: bool,
+    /// What to write to standard output.
+    #[arg(long, value_enum, default_value = "human", help_heading = "Output")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) github: GithubArgs,
     /// Run under a defect, to see what a failure looks like; `sabotage --list` names them.
     #[arg(long, value_name = "DEFECT", help_heading = "Selection")]
     pub(crate) saboteur: Option<String>,
@@ -235,16 +262,6 @@ pub(crate) struct DownArgs {
     /// Name of the kind cluster.
     #[arg(long, value_name = "NAME", default_value = STANDING)]
     pub(crate) name: String,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct DiffArgs {
-    /// Folder of a run's reports, or its `report.json`.
-    #[arg(value_name = "RUN_A")]
-    pub(crate) a: PathBuf,
-    /// The same of another run.
-    #[arg(value_name = "RUN_B")]
-    pub(crate) b: PathBuf,
 }
 
 #[derive(Debug, Args)]

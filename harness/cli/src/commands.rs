@@ -1,21 +1,27 @@
 //! The commands, one function each.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 use wi_model::plan::{self, Case, Decision};
 
-use crate::args::{Cli, Command, DiffArgs, Fixture, Global, ListArgs, RunArgs, SabotageArgs, SelectArgs, SuiteArgs};
+use crate::args::{
+    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, Global, ListArgs, ManArgs, RunArgs, SabotageArgs,
+    SelectArgs, SuiteArgs,
+};
+use crate::console::ForPeople;
 use crate::environment::Options;
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
 use crate::progress::Progress;
-use crate::run::{self, OutFolder, Run};
+use crate::reports::{self, OutFolder};
+use crate::run::{self, Run};
 use crate::sabotage::{self, Matrix};
 use crate::scenarios::Suite;
-use crate::{console, defects, environment, scenarios, signal, standing, sweep, targets};
+use crate::{console, defects, environment, publish, scenarios, shard, signal, standing, sweep, targets};
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
 pub fn main() -> ExitCode {
@@ -73,6 +79,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Up(args) => standing::up(args, &global).await,
         Command::Down(args) => standing::down(&args, &global).await,
         Command::Diff(args) => diff(&args),
+        Command::Report(args) => publish::report(&args),
+        Command::Completions(args) => Ok(completions(&args)),
+        Command::Man(args) => man(&args),
         Command::Fixture(args) => fixture(args.fixture).await,
     }
 }
@@ -119,13 +128,28 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
             wi_model::sabotage::apply(&mut case.scenario, defect);
         }
     }
+    if args.failed {
+        cases = failed(cases, &args.out)?;
+    }
+    let mut part = None;
+    if let Some(wanted) = args.shard {
+        let past = args.durations.as_deref().map(reports::read).transpose()?;
+        let past = past.as_ref().map(shard::durations).unwrap_or_default();
+        let selected = shard::select(cases, wanted, &past);
+        let (mine, shard) = selected.map_err(|why| Stop::new(Exit::Usage, format!("--shard: {why}")))?;
+        (cases, part) = (mine, Some(shard));
+    }
+    let people = if args.format == Format::Json { ForPeople::Error } else { ForPeople::Output };
     let place = targets::place(&args.select.target, defects, &global.state_dir())?;
     let jobs = jobs(args.jobs, &place);
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
-    let progress = Progress::new(global.plain || global.ci.is_some(), cases.len());
+    let progress = Progress::new(global.plain || global.ci.is_some(), cases.len(), people);
     let run = Run {
         cases,
+        requirements: suite.requirements,
+        shard: part,
+        spoken: args.format == Format::Json,
         deviations: suite.deviations,
         place,
         out: args.out.clone(),
@@ -137,9 +161,52 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
     progress.finish();
     signals.abort();
     let record = outcome?;
-    console::say(wi_report::text(&record));
-    console::say(format!("reports: {0}/junit.xml, {0}/report.json, evidence in {0}/cases/", args.out.display()));
+    publish::tell(&record, &args.out, people, &args.github)?;
     Ok(run::exit(&record))
+}
+
+/// Of the selected cases, those that were red in the last run.
+fn failed(cases: Vec<Case>, out: &Path) -> Result<Vec<Case>, Stop> {
+    let last = reports::read(out)
+        .map_err(|stop| Stop::new(stop.exit, format!("--failed: {}; it needs a run before", stop.lines.join("; "))))?;
+    let red: BTreeSet<&str> =
+        last.cases.iter().filter(|case| case.outcome.is_red()).map(|case| case.id.as_str()).collect();
+    let again: Vec<Case> = cases.into_iter().filter(|case| red.contains(case.id.as_str())).collect();
+    if again.is_empty() {
+        let what = format!(
+            "--failed: of {} selected cases that ran last in {}, none was red",
+            last.cases.len(),
+            out.display()
+        );
+        return Err(Stop::new(Exit::NothingRan, what));
+    }
+    Ok(again)
+}
+
+fn completions(args: &CompletionsArgs) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "wi-conformance", &mut script);
+    console::say(String::from_utf8_lossy(&script).trim_end());
+    Exit::Conformant
+}
+
+/// A page in the manual for the program, or for one of its commands.
+fn man(args: &ManArgs) -> Result<Exit, Stop> {
+    let mut program = Cli::command();
+    program.build();
+    let described = match &args.command {
+        None => Some(&program),
+        Some(name) => program.find_subcommand(name),
+    };
+    let described = described.ok_or_else(|| {
+        let name = args.command.as_deref().unwrap_or_default();
+        Stop::new(Exit::Usage, format!("man {name}: no such command; `wi-conformance --help` lists them"))
+    })?;
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(described.clone()).render(&mut page);
+    rendered.map_err(|error| Stop::from_error(Exit::Usage, &error))?;
+    console::say(String::from_utf8_lossy(&page).trim_end());
+    Ok(Exit::Conformant)
 }
 
 async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
@@ -179,17 +246,18 @@ fn list(args: &ListArgs) -> Result<Exit, Stop> {
 }
 
 fn diff(args: &DiffArgs) -> Result<Exit, Stop> {
-    let read = |path: &PathBuf| {
-        let path = if path.is_dir() { path.join("report.json") } else { path.clone() };
-        let fault = |why: String| Stop::new(Exit::Usage, format!("{}: {why}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
-        wi_report::read(&text).map_err(fault)
-    };
-    let (a, b) = (read(&args.a)?, read(&args.b)?);
+    let (a, b) = (reports::read(&args.a)?, reports::read(&args.b)?);
     let differences = wi_report::diff(&a, &b);
     differences.lines.iter().for_each(console::say);
+    let mut same = differences.lines.is_empty();
+    if args.evidence {
+        let shapes = wi_report::shape_differences(&reports::shapes(&args.a, &a)?, &reports::shapes(&args.b, &b)?);
+        shapes.iter().for_each(console::say);
+        console::say(format!("{} differences in the shape of the evidence", shapes.len()));
+        same &= shapes.is_empty();
+    }
     console::say(&differences.summary);
-    Ok(match (differences.lines.is_empty(), differences.compared) {
+    Ok(match (same, differences.compared) {
         (false, _) => Exit::CaseFailed,
         (true, 0) => Exit::NothingRan,
         (true, _) => Exit::Conformant,

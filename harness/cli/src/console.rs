@@ -11,3 +11,20 @@ pub(crate) fn say(line: impl AsRef<str>) {
 pub(crate) fn tell(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", line.as_ref());
 }
+
+/// Where people read how a run goes: standard output, unless another program reads that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForPeople {
+    Output,
+    Error,
+}
+
+impl ForPeople {
+    /// A line for them.
+    pub(crate) fn line(self, line: impl AsRef<str>) {
+        match self {
+            ForPeople::Output => say(line),
+            ForPeople::Error => tell(line),
+        }
+    }
+}

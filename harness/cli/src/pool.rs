@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use wi_engine::{CaseOptions, Event, Ledger, Session};
 use wi_model::plan::{self, Case, Decision, decide};
 use wi_model::record::{Environment as Described, Outcome, Phase, Record};
+use wi_model::secret::Secret;
+use wi_model::target::Credential;
 
 use crate::exit::{Exit, Stop};
 use crate::place::{Opened, Place};
@@ -61,6 +63,14 @@ impl Pool {
     pub(crate) async fn prepare(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<(&Described, Vec<Phase>), Stop> {
         let open = self.shared(tell).await?;
         Ok((open.session.environment(), open.opened.phases()))
+    }
+
+    /// What the shared place must not be quoted with.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let Some(open) = self.shared.get() else { return Vec::new() };
+        let target = open.opened.target();
+        let Credential::ClientSecret { secret, .. } = target.azure.credential;
+        vec![secret, target.cluster.kubeconfig]
     }
 
     async fn shared(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<&Open, Stop> {

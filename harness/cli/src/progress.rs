@@ -10,11 +10,12 @@ use wi_model::record::{Outcome, Record};
 
 use ::console::style as console_style;
 
-use crate::console;
+use crate::console::{self, ForPeople};
 
 /// Shows how a run goes.
 pub(crate) struct Progress {
     display: Option<Display>,
+    people: ForPeople,
 }
 
 struct Display {
@@ -25,16 +26,16 @@ struct Display {
 
 impl Progress {
     /// Lines that move where somebody can watch, plain ones elsewhere.
-    pub(crate) fn new(plain: bool, cases: usize) -> Self {
+    pub(crate) fn new(plain: bool, cases: usize, people: ForPeople) -> Self {
         if plain || !std::io::stderr().is_terminal() {
-            return Progress { display: None };
+            return Progress { display: None, people };
         }
         let all = MultiProgress::new();
         let total = all.add(ProgressBar::new(cases as u64));
         let style = ProgressStyle::with_template("{bar:24.green/dim} {pos}/{len}  {elapsed} {msg}");
         total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         total.enable_steady_tick(Duration::from_millis(200));
-        Progress { display: Some(Display { all, total, cases: Mutex::default() }) }
+        Progress { display: Some(Display { all, total, cases: Mutex::default() }), people }
     }
 
     /// What is done before the first case, or after the last.
@@ -73,9 +74,9 @@ impl Progress {
                     bar.finish_and_clear();
                 }
                 display.total.inc(1);
-                display.total.suspend(|| console::say(line));
+                display.total.suspend(|| self.people.line(line));
             }
-            None => console::say(line),
+            None => self.people.line(line),
         }
     }
 

@@ -1,28 +1,34 @@
 //! A run: from a selection of cases to a report.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wi_engine::Event;
-use wi_model::catalogue::Deviation;
+use wi_model::catalogue::{Catalogue, Deviation};
 use wi_model::plan::Case;
-use wi_model::record::{Environment as Described, Outcome, Phase, REPORT_VERSION, Record, RunRecord};
+use wi_model::record::{Environment as Described, Outcome, Phase, Record, RunRecord};
+use wi_model::secret::Secret;
+use wi_report::{Event as Logged, Shard};
 
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
 use crate::pool::Pool;
 use crate::progress::Progress;
+use crate::reports::{Journal, OutFolder};
 
 /// What to run, and how.
 pub(crate) struct Run {
     pub(crate) cases: Vec<Case>,
+    pub(crate) requirements: Catalogue,
+    pub(crate) shard: Option<Shard>,
+    /// Whether events go to standard output too.
+    pub(crate) spoken: bool,
     pub(crate) deviations: Vec<Deviation>,
     pub(crate) place: Place,
     pub(crate) out: PathBuf,
@@ -34,8 +40,8 @@ pub(crate) struct Run {
 /// For each case that runs, this many may be removing what they made.
 const RELEASING: usize = 4;
 
-/// Marks a folder as ours, so that no other is ever emptied.
-const MARK: &str = ".wi-conformance";
+/// Shorter values than this are words that may stand anywhere.
+const SHORTEST_SECRET: usize = 6;
 
 impl Run {
     /// Runs every case and writes the reports.
@@ -51,17 +57,40 @@ impl Run {
         let started = jiff::Timestamp::now();
         let run_id = run_id(started);
         let out = OutFolder::claim(&self.out)?;
-        let log = Mutex::new(out.log()?);
+        let journal = Journal::open(&out, self.spoken, secrets(&self.cases))?;
+        journal.tell(&Logged::RunBegun {
+            run: run_id.clone(),
+            harness: env!("CARGO_PKG_VERSION").to_owned(),
+            planned: self.cases.iter().map(wi_report::planned).collect(),
+            shard: self.shard.take(),
+            requirements: std::mem::take(&mut self.requirements),
+        });
+        let ended = |interrupted| Logged::RunEnded {
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            interrupted,
+        };
         let pool = Pool::new(self.place, &run_id, self.state_dir, self.out.clone(), self.cancel.clone());
 
-        let (described, mut phases) = match pool.prepare(&|what| progress.preparing(what)).await {
+        let (described, opened) = match pool.prepare(&|what| progress.preparing(what)).await {
             Ok((described, phases)) => (described.clone(), phases),
             Err(stop) => {
                 progress.finish();
-                pool.close().await;
+                let leftovers = pool.close().await;
+                if !leftovers.is_empty() {
+                    journal.tell(&Logged::LeftBehind { what: leftovers });
+                }
+                journal.tell(&Logged::Noted { note: format!("no case could run: {}", stop.lines.join("; ")) });
+                journal.tell(&ended(true));
+                journal.close()?;
+                out.report()?;
                 return Err(stop);
             }
         };
+        journal.learn(pool.secrets());
+        journal.tell(&Logged::EnvironmentReady { environment: described.clone() });
+        let prepared = !opened.is_empty();
+        let phase_ended = |phase| journal.tell(&Logged::PhaseEnded { phase });
+        opened.into_iter().for_each(phase_ended);
         progress.prepared();
         let cases_began = Instant::now();
         let places = Semaphore::new(self.jobs.max(1));
@@ -73,18 +102,24 @@ impl Run {
         };
         // A verdict is told once, as soon as there is one.
         let told = Mutex::new(HashSet::new());
+        let interrupted = AtomicBool::new(false);
         let tell = |record: &Record| {
             if !told.lock().is_ok_and(|mut told| told.insert(record.id.clone())) {
                 return;
             }
-            if let Ok(mut log) = log.lock() {
-                let _ = writeln!(log, "{}", serde_json::to_string(record).unwrap_or_default());
+            // One that was blocked because the run was ended had not run; one that was judged before had.
+            if record.outcome == Outcome::Blocked && self.cancel.is_cancelled() {
+                interrupted.store(true, Ordering::Relaxed);
             }
+            journal.tell(&Logged::CaseJudged { record: Box::new(record.clone()) });
             progress.ended(record);
         };
         let on_event = |event: &Event| match event {
             Event::Stage { id, what } => progress.stage(id, what),
-            Event::CaseStarted { id } => progress.stage(id, "starts"),
+            Event::CaseStarted { id } => {
+                journal.tell(&Logged::CaseBegun { id: id.clone() });
+                progress.stage(id, "starts");
+            }
             Event::ClusterRestored { .. } => {}
             Event::CaseJudged { record } => {
                 let mut record = (**record).clone();
@@ -94,8 +129,8 @@ impl Run {
                 give_up_place(&record.id);
             }
         };
-        let mut cases: Vec<Record> = futures::stream::iter(&self.cases)
-            .map(|case| async {
+        futures::stream::iter(&self.cases)
+            .for_each_concurrent(self.jobs.max(1) * RELEASING, |case| async {
                 if let (Ok(place), Ok(mut taken)) = (places.acquire().await, taken.lock()) {
                     taken.insert(case.id.clone(), place);
                 }
@@ -103,34 +138,23 @@ impl Run {
                 judge_against_register(&mut record, &self.deviations, &described);
                 tell(&record);
                 give_up_place(&case.id);
-                record
             })
-            .buffer_unordered(self.jobs.max(1) * RELEASING)
-            .collect()
             .await;
-        phases.push(phase("cases", cases_began));
+        phase_ended(phase("cases", cases_began));
         let lost = pool.lost().map(str::to_owned);
-        if phases.len() > 1 {
+        if prepared {
             progress.preparing("removing what the run made");
         }
         let closing = Instant::now();
         let leftovers = pool.close().await;
-        phases.push(phase("clean-up", closing));
+        phase_ended(phase("clean-up", closing));
         progress.finish();
-        cases.sort_by(|a, b| a.id.cmp(&b.id));
-        let record = RunRecord {
-            version: REPORT_VERSION,
-            run: run_id,
-            started: started.to_string(),
-            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            phases,
-            environment: described,
-            cases,
-            leftovers,
-            interrupted: self.cancel.is_cancelled() && lost.is_none(),
-        };
-        out.write("report.json", &wi_report::json(&record))?;
-        out.write("junit.xml", &wi_report::junit(&record))?;
+        if !leftovers.is_empty() {
+            journal.tell(&Logged::LeftBehind { what: leftovers });
+        }
+        journal.tell(&ended(interrupted.into_inner() && lost.is_none()));
+        journal.close()?;
+        let record = out.report()?;
         if let Some(why) = lost {
             // Each of them would only repeat why; they are in the report and in the ledgers.
             let line = match record.leftovers.len() {
@@ -147,6 +171,14 @@ impl Run {
 
 fn phase(what: &str, began: Instant) -> Phase {
     Phase { what: what.to_owned(), ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Secrets that scenarios state, so that no report repeats one. Words that text is made of are left to each case, which
+/// knows what it made secret.
+fn secrets(cases: &[Case]) -> Vec<Secret> {
+    let vaults = cases.iter().flat_map(|case| case.scenario.given.azure.vaults.values());
+    let values = vaults.flat_map(|vault| vault.secrets.values()).map(|text| text.value.as_str());
+    values.filter(|value| value.len() >= SHORTEST_SECRET && !value.contains("{{")).map(Secret::new).collect()
 }
 
 /// How a run ends.
@@ -184,57 +216,4 @@ fn judge_against_register(record: &mut Record, deviations: &[Deviation], environ
 /// A run's id: when it began, and who ran it.
 pub(crate) fn run_id(started: jiff::Timestamp) -> String {
     format!("{}-{:04x}", started.strftime("%Y%m%d%H%M%S"), std::process::id() & 0xffff)
-}
-
-/// The folder of reports, ours alone while the run lasts.
-pub(crate) struct OutFolder {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl OutFolder {
-    /// Takes a folder, empties what an earlier run left in it, and keeps other runs out.
-    pub(crate) fn claim(path: &Path) -> Result<Self, Stop> {
-        let usage = |what: String| {
-            Stop::new(Exit::Usage, format!("{}: {what}; name another folder with --out", path.display()))
-        };
-        std::fs::create_dir_all(path).map_err(|error| usage(format!("cannot be made: {error}")))?;
-        let mark = path.join(MARK);
-        let mut entries = std::fs::read_dir(path).map_err(|error| usage(format!("cannot be read: {error}")))?;
-        if !mark.exists() && entries.next().is_some() {
-            return Err(usage("holds files that are not a report's, and a run empties its folder".to_owned()));
-        }
-        let lock = File::options().create(true).truncate(false).write(true).open(&mark);
-        let lock = lock.map_err(|error| usage(format!("cannot be written: {error}")))?;
-        lock.try_lock().map_err(|_| usage("another run is writing to it".to_owned()))?;
-        for old in ["report.json", "junit.xml", "events.jsonl"] {
-            let _ = std::fs::remove_file(path.join(old));
-        }
-        let cases = path.join("cases");
-        if cases.exists() {
-            std::fs::remove_dir_all(&cases).map_err(|error| usage(format!("cases/ cannot be emptied: {error}")))?;
-        }
-        Ok(OutFolder { path: path.to_owned(), _lock: lock })
-    }
-
-    fn log(&self) -> Result<File, Stop> {
-        let path = self.path.join("events.jsonl");
-        File::options().create(true).append(true).open(&path).map_err(|error| Self::fault(&path, &error))
-    }
-
-    /// Writes a report whole or not at all.
-    fn write(&self, name: &str, text: &str) -> Result<(), Stop> {
-        let path = self.path.join(name);
-        let fresh = self.path.join(format!("{name}.new"));
-        std::fs::write(&fresh, text)
-            .and_then(|()| std::fs::rename(&fresh, &path))
-            .map_err(|error| Self::fault(&path, &error))
-    }
-
-    fn fault(path: &Path, error: &std::io::Error) -> Stop {
-        Stop::new(
-            Exit::Usage,
-            format!("{}: cannot be written: {error}; name another folder with --out", path.display()),
-        )
-    }
 }

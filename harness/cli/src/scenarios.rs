@@ -16,6 +16,8 @@ pub(crate) struct Suite {
     pub(crate) cases: Vec<Case>,
     /// The register of known deviations.
     pub(crate) deviations: Vec<Deviation>,
+    /// The requirements that they may name.
+    pub(crate) requirements: Catalogue,
 }
 
 /// Loads a folder. Every fault of every file is reported, not just the first.
@@ -64,7 +66,10 @@ pub(crate) fn load(folder: &Path, saboteurs: &[&str]) -> Result<Suite, Vec<Inval
             faults.push(InvalidScenario::new(&shown(&deviations_path), Position::default(), reason));
         }
     }
-    if faults.is_empty() { Ok(Suite { cases: cases.into_values().collect(), deviations }) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(Suite { cases: cases.into_values().collect(), deviations, requirements })
 }
 
 fn case(id: &str, path: &Path, requirements: &Catalogue, saboteurs: &[&str]) -> Result<Case, InvalidScenario> {

@@ -281,6 +281,7 @@ impl Running<'_> {
         let (at, looks) = (expectation.at, settled.looks);
         self.record.checks.push(Check {
             expectation: sentence,
+            hop: Some(Check::hop_of(&expectation.value)),
             at,
             met: settled.difference.is_none(),
             looks,

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Catalogue;
 use crate::located::Position;
 use crate::plan::Case;
+use crate::scenario::Expectation;
 use crate::verdict::Hop;
 
 /// Version of the shape of `report.json`; a change that a reader can trip over raises it.
@@ -85,6 +87,12 @@ pub struct RunRecord {
     pub leftovers: Vec<String>,
     /// Whether it was interrupted before every case had run.
     pub interrupted: bool,
+    /// What a reader must know of the record itself: a log that was cut off, runs that were merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The requirements that scenarios name, shown in this run or not.
+    #[serde(default, skip_serializing_if = "Catalogue::is_empty")]
+    pub requirements: Catalogue,
 }
 
 /// A part of a run's time.
@@ -177,6 +185,9 @@ pub struct Failure {
 pub struct Check {
     /// What was expected, in a sentence.
     pub expectation: String,
+    /// The hop that it looks at, where the record tells.
+    #[serde(default)]
+    pub hop: Option<Hop>,
     /// Where the scenario says so.
     pub at: Position,
     /// Whether it was met.
@@ -195,6 +206,19 @@ pub struct Moment {
     pub at_ms: u64,
     /// What happened.
     pub what: String,
+}
+
+impl Check {
+    /// The hop that an expectation looks at.
+    pub fn hop_of(expectation: &Expectation) -> Hop {
+        match expectation {
+            Expectation::Admission(_) => Hop::Admission,
+            Expectation::Pod(_) | Expectation::Log(_) => Hop::Pod,
+            Expectation::Token(_) => Hop::Token,
+            Expectation::Exchange(_) => Hop::Exchange,
+            Expectation::SecretRead(_) => Hop::Secret,
+        }
+    }
 }
 
 impl Record {

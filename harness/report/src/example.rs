@@ -1,5 +1,8 @@
 //! A run with every outcome, for tests.
 
+use std::collections::BTreeMap;
+
+use wi_model::catalogue::{Level, Requirement};
 use wi_model::located::Position;
 use wi_model::record::{Check, Environment, Failure, Outcome, Phase, Record, RunRecord};
 use wi_model::verdict::Hop;
@@ -17,6 +20,7 @@ fn case(id: &str, outcome: Outcome, reason: Option<&str>) -> Record {
         failures: Vec::new(),
         checks: vec![Check {
             expectation: "pod p is mutated".into(),
+            hop: Some(Hop::Admission),
             at: Position { line: 9, column: 5 },
             met: outcome == Outcome::Pass,
             looks: 2,
@@ -28,6 +32,10 @@ fn case(id: &str, outcome: Outcome, reason: Option<&str>) -> Record {
         evidence: Some(format!("cases/{id}")),
         artefacts: vec!["case.json".into()],
     }
+}
+
+fn requirement(statement: &str, source: &str) -> Requirement {
+    Requirement { level: Level::Must, statement: statement.into(), source: source.into(), profile: Vec::new() }
 }
 
 /// One case of each outcome.
@@ -66,5 +74,10 @@ pub(crate) fn run() -> RunRecord {
         ],
         leftovers: Vec::new(),
         interrupted: false,
+        notes: Vec::new(),
+        requirements: BTreeMap::from([
+            ("MUT-001".to_owned(), requirement("a labelled pod is mutated", "https://example.test/mut")),
+            ("OIDC-009".to_owned(), requirement("a clause that nothing shows", "chapter 9")),
+        ]),
     }
 }

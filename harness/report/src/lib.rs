@@ -1,12 +1,22 @@
 //! Reports as folds over records.
 
 mod diff;
+mod events;
+mod github;
+mod html;
 mod junit;
+mod merge;
+mod plain;
+mod shape;
 mod text;
 
 pub use diff::{Differences, diff};
+pub use events::{EVENT_VERSION, Event, Shard, Unreadable, concatenate, fold, line, planned};
+pub use github::{SUMMARY_LIMIT, annotations, markdown};
+pub use html::{Documents, LARGEST_DOCUMENT, html};
 pub use junit::junit;
-pub use text::{case_text, markdown, text};
+pub use shape::{Shapes, add_shape, shape_differences};
+pub use text::{case_text, text};
 use wi_model::record::RunRecord;
 
 /// `report.json`: the record itself, versioned.
@@ -31,6 +41,8 @@ pub fn read(text: &str) -> Result<RunRecord, String> {
 
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+mod folding;
 
 #[cfg(test)]
 mod tests {

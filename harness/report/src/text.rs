@@ -1,4 +1,4 @@
-//! A run for people: on a terminal, and in Markdown.
+//! A run for people: on a terminal.
 
 use wi_model::record::{Outcome, Record, RunRecord};
 
@@ -31,6 +31,7 @@ pub fn case_text(case: &Record) -> String {
 /// The summary of a run: red cases in full, then the counts.
 pub fn text(run: &RunRecord) -> String {
     let mut parts: Vec<String> = run.cases.iter().filter(|case| case.outcome.is_red()).map(case_text).collect();
+    parts.extend(run.notes.iter().map(|note| format!("note: {note}")));
     for left in &run.leftovers {
         parts.push(format!("left behind: {left}; `wi-conformance sweep` removes it"));
     }
@@ -38,7 +39,8 @@ pub fn text(run: &RunRecord) -> String {
     format!("\n{}", parts.join("\n\n"))
 }
 
-fn counts(run: &RunRecord) -> String {
+/// What came out, in a sentence.
+pub(crate) fn counts(run: &RunRecord) -> String {
     let counted: Vec<String> = Outcome::ALL
         .into_iter()
         .map(|outcome| (outcome, run.count(outcome)))
@@ -70,19 +72,6 @@ fn seconds(milliseconds: u64) -> f64 {
     std::time::Duration::from_millis(milliseconds).as_secs_f64()
 }
 
-/// The same as Markdown: the verdict, then what failed and why.
-pub fn markdown(run: &RunRecord) -> String {
-    let mut out = format!("## {}\n\n", counts(run));
-    for case in run.cases.iter().filter(|case| case.outcome.is_red()) {
-        out.push_str(&format!("```\n{}\n```\n\n", case_text(case).replace("```", "'''")));
-    }
-    out.push_str("| case | outcome | ms |\n| --- | --- | --- |\n");
-    for case in &run.cases {
-        out.push_str(&format!("| {} | {} | {} |\n", case.id, case.outcome, case.duration_ms));
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
@@ -103,11 +92,5 @@ mod tests {
             last,
             "6 cases: 1 fail, 1 unexpected-pass, 1 blocked, 1 pass, 1 expected-fail, 1 not-applicable (1.5 s, webhook w 1.6, target t)"
         );
-    }
-
-    #[test]
-    fn markdown_has_a_row_a_case() {
-        let page = super::markdown(&crate::example::run());
-        assert_eq!(page.lines().filter(|line| line.starts_with("| a/") || line.starts_with("| b/")).count(), 6);
     }
 }
