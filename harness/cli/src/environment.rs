@@ -213,6 +213,7 @@ impl Environment {
                 trust_roots: Some(self.azure.ca_pem().to_owned()),
                 connect: Some(self.azure.address()),
                 journal: Some(self.azure.control_url()),
+                marks: wi_model::target::Marks::default(),
                 transient: true,
             },
             pods: PodAdditions {

@@ -10,6 +10,8 @@ use wi_engine::{CaseOptions, Event, Ledger, Session};
 use wi_model::plan::{Case, Decision, decide};
 use wi_model::record::{Environment as Described, Outcome, Phase, Record};
 
+use crate::aks;
+use crate::console;
 use crate::exit::{Exit, Stop};
 use crate::place::{Opened, Place};
 
@@ -61,6 +63,15 @@ impl Pool {
     pub(crate) async fn prepare(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<(&Described, Vec<Phase>), Stop> {
         let open = self.shared(tell).await?;
         Ok((open.session.environment(), open.opened.phases()))
+    }
+
+    /// Prints the shared place as a target file, if it is open.
+    pub(crate) fn print_target(&self) {
+        if let Some(open) = self.shared.get()
+            && let Ok(text) = aks::print(&open.opened.target())
+        {
+            console::say(text.trim_end());
+        }
     }
 
     async fn shared(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<&Open, Stop> {

@@ -29,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) state_dir: PathBuf,
     pub(crate) jobs: usize,
     pub(crate) cancel: CancellationToken,
+    /// Whether the target is printed, once it is open.
+    pub(crate) print_target: bool,
 }
 
 /// For each case that runs, this many may be removing what they made.
@@ -62,6 +64,9 @@ impl Run {
                 return Err(stop);
             }
         };
+        if self.print_target {
+            pool.print_target();
+        }
         progress.prepared();
         let cases_began = Instant::now();
         let places = Semaphore::new(self.jobs.max(1));

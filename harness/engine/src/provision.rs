@@ -14,11 +14,11 @@ use wi_model::target::PodAdditions;
 use wi_model::template::Bindings;
 
 use crate::act;
-use crate::azure::Azure;
+use crate::azure::{Azure, AzureError};
 use crate::bindings::{Names, resolve};
 use crate::cluster::{self, Cluster, Created, sentence};
 use crate::lease::Lease;
-use crate::ledger::Owned;
+use crate::ledger::{Ledger, Owned};
 use crate::webhook;
 
 /// On every namespace that a run makes.
@@ -47,7 +47,12 @@ pub(crate) struct Ground<'a> {
     pub(crate) pods: &'a PodAdditions,
     pub(crate) facts: Facts,
     pub(crate) run_id: &'a str,
+    pub(crate) ledger: &'a Ledger,
+    /// The run's own resource group, made when the first case needs it.
+    pub(crate) group: &'a Group,
     pub(crate) registration: Option<&'a str>,
+    /// Whether exchanges can be read back, so that one of ours would be taken for a pod's.
+    pub(crate) exchanges_are_seen: bool,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -90,6 +95,9 @@ impl Ground<'_> {
                 objects.push(self.create(object, &namespace, lease).await?);
             }
         }
+        if !self.exchanges_are_seen {
+            self.wait_trusted(&scenario, &facts).await?;
+        }
         Ok(Provisioned { scenario, namespace, facts, secrets, objects })
     }
 
@@ -103,20 +111,31 @@ impl Ground<'_> {
         lease: &mut Lease,
     ) -> Result<(), String> {
         let azure = &case.scenario.given.azure;
-        if !azure.identities.is_empty() || !azure.vaults.is_empty() {
-            lease.take(Owned::ResourceGroup { name: names.group() }).map_err(|error| sentence(&error))?;
-            self.azure.arm().put_group(&names.group(), self.run_id).await.map_err(|error| error.to_string())?;
-        }
         for (handle, identity) in &azure.identities {
-            let name = identity.name.as_ref().map_or(handle.as_str(), |name| name.value.as_str());
-            let principal =
-                self.azure.arm().put_identity(&names.group(), name).await.map_err(|error| error.to_string())?;
-            bind(bindings, facts, handle, name, principal);
+            let named = identity.name.as_ref().map(|name| name.value.clone());
+            // A name of the scenario's own may be another case's too, so such an identity has a group to itself.
+            let group = match &named {
+                Some(_) => self.group.beside(self, names.suffix(), lease).await?,
+                None => self.group.made(self).await?,
+            };
+            let name = named.unwrap_or_else(|| names.identity(handle));
+            let owned = Owned::Identity { group: group.clone(), name: name.clone() };
+            lease.take(owned).map_err(|error| sentence(&error))?;
+            let principal = self.azure.arm().put_identity(&group, &name).await.map_err(|error| error.to_string())?;
+            bindings.insert(format!("{handle}.group"), group);
+            bind(bindings, facts, handle, &name, principal);
         }
         for (handle, wanted) in &azure.service_principals {
-            let name = wanted.name.as_ref().map_or_else(|| names.application(handle), |name| name.value.clone());
+            let prefix = &self.azure.target().marks.prefix;
+            let ours = names.application(prefix, handle);
+            let name = wanted.name.as_ref().map_or_else(|| ours.clone(), |name| name.value.clone());
+            if name == ours {
+                lease.take(Owned::NamedApplication { name: ours }).map_err(|error| sentence(&error))?;
+            }
             let (object_id, app_id) = self.azure.graph().register(&name).await.map_err(|error| error.to_string())?;
-            lease.take(Owned::Application { object_id: object_id.clone() }).map_err(|error| sentence(&error))?;
+            if wanted.name.is_some() {
+                lease.take(Owned::Application { object_id: object_id.clone() }).map_err(|error| sentence(&error))?;
+            }
             let made =
                 self.azure.graph().add_service_principal(object_id, app_id).await.map_err(|error| error.to_string())?;
             bindings.insert(format!("{handle}.object-id"), made.object_id);
@@ -138,11 +157,8 @@ impl Ground<'_> {
             return Ok(());
         }
         let own = self.azure.own_object_id().await.map_err(|error| error.to_string())?;
+        let group = self.group.made(self).await?;
         for (handle, vault) in &azure.vaults {
-            let name = names.vault(handle);
-            let location = self.azure.target().location.clone();
-            // Deleted with its group, a vault stays behind in deleted state; so the purge is undone after the group.
-            lease.take_first(Owned::DeletedVault { name: name.clone(), location }).map_err(|error| sentence(&error))?;
             let mut policies =
                 vec![crate::azure::Policy { object_id: own.clone(), secrets: vec!["get", "list", "set", "delete"] }];
             for policy in &vault.access {
@@ -153,12 +169,7 @@ impl Ground<'_> {
                 let secrets = policy.secrets.iter().map(|right| right.word()).collect();
                 policies.push(crate::azure::Policy { object_id: principal.principal_id.clone(), secrets });
             }
-            let url = self
-                .azure
-                .arm()
-                .put_vault(&names.group(), &name, &policies)
-                .await
-                .map_err(|error| error.to_string())?;
+            let (name, url) = self.vault(&group, handle, names, &policies, lease).await?;
             bindings.insert(format!("{handle}.url"), url.clone());
             bindings.insert(format!("{handle}.name"), name);
             facts.vaults.insert(handle.clone(), url);
@@ -166,23 +177,87 @@ impl Ground<'_> {
         Ok(())
     }
 
+    /// Makes a vault. A name that is taken in the world is given up for another; one of a vault that was deleted here is
+    /// freed first.
+    async fn vault(
+        &self,
+        group: &str,
+        handle: &str,
+        names: &Names,
+        policies: &[crate::azure::Policy],
+        lease: &mut Lease,
+    ) -> Result<(String, String), String> {
+        let location = self.azure.target().location.clone();
+        let mut attempt = 0;
+        loop {
+            let name = names.vault(handle, attempt);
+            let owned = Owned::Vault { group: group.to_owned(), name: name.clone(), location: location.clone() };
+            lease.take(owned).map_err(|error| sentence(&error))?;
+            let made = match self.azure.arm().put_vault(group, &name, policies, self.run_id).await {
+                Err(error) if taken(&error) && self.azure.arm().is_deleted_vault(&location, &name).await => {
+                    let purged = self.azure.arm().purge_vault(&location, &name).await;
+                    purged.map_err(|error| error.to_string())?;
+                    self.azure.arm().put_vault(group, &name, policies, self.run_id).await
+                }
+                made => made,
+            };
+            match made {
+                Ok(url) => return Ok((name, url)),
+                Err(error) if taken(&error) && attempt < NAMES => {
+                    lease.forget().map_err(|error| sentence(&error))?;
+                    self.azure.waited(format!("the vault name {name} is somebody else's, so another was taken"));
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
     /// Federated credentials, one at a time.
     async fn trust(&self, scenario: &Scenario, names: &Names, bindings: &Bindings) -> Result<(), String> {
         let azure = &scenario.given.azure;
         for (handle, identity) in &azure.identities {
-            let name = identity.name.as_ref().map_or(handle.as_str(), |name| name.value.as_str());
+            let name = identity.name.as_ref().map_or_else(|| names.identity(handle), |name| name.value.clone());
+            let group = bindings.get(&format!("{handle}.group")).map_or("", String::as_str);
+            if identity.federated.len() > MOST_FEDERATED {
+                return Err(format!(
+                    "identity {handle} has {} federated credentials; Azure takes at most {MOST_FEDERATED} on one",
+                    identity.federated.len()
+                ));
+            }
             for credential in self.credentials(&identity.federated) {
-                self.azure
-                    .arm()
-                    .put_federated(&names.group(), name, &credential)
-                    .await
-                    .map_err(|error| error.to_string())?;
+                self.azure.arm().put_federated(group, &name, &credential).await.map_err(|error| error.to_string())?;
             }
         }
         for (handle, principal) in &azure.service_principals {
             let Some(object_id) = bindings.get(&format!("{handle}.object-id")) else { continue };
             for credential in self.credentials(&principal.federated) {
                 self.azure.graph().add_federated(object_id, &credential).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the identity provider knows the federated credentials: by asking, as the account that each trusts.
+    /// What it then says to a pod is judged, not this.
+    async fn wait_trusted(&self, scenario: &Scenario, facts: &Facts) -> Result<(), String> {
+        let azure = &scenario.given.azure;
+        let identities = azure.identities.iter().map(|(handle, identity)| (handle, &identity.federated));
+        let principals = azure.service_principals.iter().map(|(handle, principal)| (handle, &principal.federated));
+        for (handle, federated) in identities.chain(principals) {
+            let Some(principal) = facts.principals.get(handle) else { continue };
+            for credential in self.credentials(federated) {
+                let account = credential.subject.strip_prefix("system:serviceaccount:");
+                let Some((namespace, account)) = account.and_then(|rest| rest.split_once(':')) else { continue };
+                if credential.issuer != self.facts.issuer || credential.audience != AUDIENCE {
+                    continue;
+                }
+                let token = self.cluster.token_of(namespace, account, AUDIENCE).await;
+                let Some(token) = token.map_err(|error| format!("a token of {account}: {}", sentence(&error)))? else {
+                    continue;
+                };
+                let known = self.azure.wait_trusted(&principal.client_id, &token).await;
+                known.map_err(|error| format!("the federated credential for {account}: {error}"))?;
             }
         }
         Ok(())
@@ -281,6 +356,58 @@ impl Ground<'_> {
             }
         }
         Ok((object, stored))
+    }
+}
+
+/// How many names are tried for a vault.
+const NAMES: u32 = 4;
+/// How many federated credentials Azure takes on one identity.
+const MOST_FEDERATED: usize = 20;
+
+/// Whether a vault's name is taken, by a vault or by one in deleted state.
+fn taken(error: &AzureError) -> bool {
+    error.status() == Some(409) && matches!(error.code(), Some("VaultAlreadyExists" | "ConflictError" | "Conflict"))
+}
+
+/// The resource group of a run: one for all its cases, made when the first needs it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    name: String,
+    number: tokio::sync::OnceCell<u64>,
+}
+
+impl Group {
+    pub(crate) fn new(prefix: &str, run_id: &str) -> Self {
+        let hash = wi_model::secret::sha256_hex(run_id.as_bytes());
+        Group { name: format!("{prefix}-{}", &hash[..10]), number: tokio::sync::OnceCell::new() }
+    }
+
+    /// Its name, once it is there.
+    async fn made(&self, ground: &Ground<'_>) -> Result<String, String> {
+        let make = || async {
+            let owned = Owned::ResourceGroup { name: self.name.clone() };
+            let number = ground.ledger.owns(&owned).map_err(|error| sentence(&error))?;
+            let made = ground.azure.arm().put_group(&self.name, ground.run_id).await;
+            made.map_err(|error| error.to_string()).map(|()| number)
+        };
+        self.number.get_or_try_init(make).await?;
+        Ok(self.name.clone())
+    }
+
+    /// The name of a group that is one case's alone.
+    async fn beside(&self, ground: &Ground<'_>, suffix: &str, lease: &mut Lease) -> Result<String, String> {
+        let name = format!("{}-{suffix}", self.name);
+        lease.take(Owned::ResourceGroup { name: name.clone() }).map_err(|error| sentence(&error))?;
+        let made = ground.azure.arm().put_group(&name, ground.run_id).await;
+        made.map_err(|error| error.to_string()).map(|()| name)
+    }
+
+    /// Deletes it, if it was made, and whatever is still in it.
+    pub(crate) async fn remove(&self, azure: &Azure, ledger: &Ledger) -> Option<String> {
+        let number = *self.number.get()?;
+        let removed = azure.arm().delete_group(&self.name).await.map_err(|error| error.to_string());
+        let removed = removed.and_then(|()| ledger.released(number).map_err(|error| sentence(&error)));
+        removed.err().map(|why| format!("resource group {}: {why}", self.name))
     }
 }
 

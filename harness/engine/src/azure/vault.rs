@@ -22,6 +22,12 @@ impl Vault<'_> {
         let url = format!("{}/secrets/{name}?api-version={SECRETS}", self.url.trim_end_matches('/'));
         // The audience of vaults is their domain, in every cloud.
         let scope = format!("https://{}/.default", self.domain);
-        self.client.send(Method::PUT, &url, &scope, Some(&json!({ "value": value.expose() }))).await.map(|_| ())
+        let body = json!({ "value": value.expose() });
+        // A new vault's name and its access policy take a while to be known where secrets are kept.
+        let unknown = |error: &AzureError| {
+            matches!(error.status(), Some(401 | 403)) || matches!(error, AzureError::NoAnswer { .. })
+        };
+        let write = || async { self.client.send(Method::PUT, &url, &scope, Some(&body)).await.map(|_| ()) };
+        self.client.eventually("a new vault took secrets from us", unknown, write).await
     }
 }
