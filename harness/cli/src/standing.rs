@@ -38,7 +38,7 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     }
     let mut written = vec![kubeconfig.clone()];
     if let Some(path) = &args.write_target {
-        match aks::write(&environment.target(), path) {
+        match aks::write(&environment.target(), &environment.declare_managed(), path) {
             Ok(files) => written.extend(files),
             Err(why) => {
                 let _ = environment.stop().await;

@@ -41,6 +41,15 @@ pub struct Search {
     azure: Azure,
 }
 
+/// Whether a name is one that a run made up: the prefix, ten hexadecimal digits, a handle. Other people's applications may
+/// begin with the prefix too.
+fn generated(name: &str, prefix: &str) -> bool {
+    let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+    rest.and_then(|rest| rest.split_once('-')).is_some_and(|(hash, handle)| {
+        hash.len() == 10 && hash.bytes().all(|b| b.is_ascii_hexdigit()) && !handle.is_empty()
+    })
+}
+
 impl Search {
     /// Connects. Nothing is asked yet.
     ///
@@ -80,7 +89,9 @@ impl Search {
         let applications = self.azure.graph().applications(NamedBy::Prefix(&format!("{}-", marks.prefix))).await;
         match applications {
             Ok(all) => {
-                for one in all {
+                let ours =
+                    |one: &&Value| one["displayName"].as_str().is_some_and(|name| generated(name, &marks.prefix));
+                for one in all.iter().filter(ours) {
                     if let (Some(id), Some(age)) = (one["id"].as_str(), age(&one["createdDateTime"])) {
                         add(Owned::Application { object_id: id.to_owned() }, age);
                     }
@@ -134,6 +145,21 @@ impl Search {
             (Ok(cluster), owned) => crate::lease::undo(owned, cluster, &self.azure).await,
             (Err(why), owned) if owned.in_cluster() => Err(why.clone()),
             (Err(_), owned) => crate::lease::undo_in_azure(owned, &self.azure).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_whose_name_only_begins_like_ours_is_somebody_elses() {
+        assert!(generated("wi-conformance-0a1b2c3d4e-app1", "wi-conformance"));
+        for name in
+            ["wi-conformance-operator", "wi-conformance-ci-app", "wi-conformance-0a1b2c3d4e", "other-0a1b2c3d4e-app"]
+        {
+            assert!(!generated(name, "wi-conformance"), "{name}");
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use wi_model::located::Located;
 use wi_model::secret::Secret;
-use wi_model::target::file::{self, Azure, Endpoints, Pods, Reference, TargetFile};
+use wi_model::target::file::{self, Azure, Endpoints, ManagedCluster, Pods, Reference, TargetFile};
 use wi_model::target::{AzureTarget, ClusterTarget, Credential, Marks, Target};
 
 use crate::real_cluster::write_private;
@@ -169,12 +170,12 @@ pub(crate) fn print(target: &Target) -> Result<String, String> {
     serde_saphyr::to_string(&file_of(target, &|_| Reference::Hidden, None)).map_err(|error| error.to_string())
 }
 
-/// Writes a target as a file, with what it refers to beside it, each readable by its owner alone. Gives back what was
-/// written.
+/// Writes a target as a file, as a user of AKS writes one: the cluster by its place in Azure, nothing that only our own
+/// parts can do. What it refers to is beside it, readable by its owner alone. Gives back what was written.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(crate) fn write(target: &Target, path: &Path) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn write(target: &Target, managed: &ManagedCluster, path: &Path) -> Result<Vec<PathBuf>, String> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let beside = |ending: &str| format!("{stem}.{ending}");
     let mut written = Vec::new();
@@ -184,7 +185,6 @@ pub(crate) fn write(target: &Target, path: &Path) -> Result<Vec<PathBuf>, String
         written.push(path);
         Ok::<(), String>(())
     };
-    keep(&beside("kubeconfig"), target.cluster.kubeconfig.expose())?;
     if let Some(roots) = &target.azure.trust_roots {
         keep(&beside("azure.pem"), roots)?;
     }
@@ -194,7 +194,12 @@ pub(crate) fn write(target: &Target, path: &Path) -> Result<Vec<PathBuf>, String
     if let [secret] = target.azure.credential.secrets().as_slice() {
         keep(&beside("secret"), secret.expose())?;
     }
-    let file = file_of(target, &|_| Reference::File(beside("secret")), Some(&beside));
+    let mut file = file_of(target, &|_| Reference::File(beside("secret")), Some(&beside));
+    (file.kubeconfig, file.admission_journal, file.capabilities) = (None, None, None);
+    file.managed_cluster = Some(Located::nowhere(managed.clone()));
+    if let Some(azure) = &mut file.azure {
+        azure.value.journal = None;
+    }
     let text = serde_saphyr::to_string(&file).map_err(|error| error.to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     keep(&name, &text)?;
@@ -213,10 +218,10 @@ fn file_of(
     let unusual = |named: &String, usual: &str| (named != usual).then(|| named.clone());
     TargetFile {
         name: Some(target.name.clone()),
-        kubeconfig: Some(wi_model::located::Located::nowhere(path("kubeconfig"))),
+        kubeconfig: Some(Located::nowhere(path("kubeconfig"))),
         context: context.clone(),
         admission_journal: admission_journal.clone(),
-        azure: Some(wi_model::located::Located::nowhere(Azure {
+        azure: Some(Located::nowhere(Azure {
             tenant: azure.tenant_id.as_str().into(),
             subscription: azure.subscription_id.as_str().into(),
             location: azure.location.clone(),
@@ -327,11 +332,12 @@ mod tests {
         let target = ready.assemble(ready.azure_target().unwrap(), Secret::new("the-kubeconfig"), None);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.yaml");
-        write(&target, &path).unwrap();
+        let managed = ManagedCluster { subscription: None, resource_group: "rg".into(), name: "one".into() };
+        write(&target, &managed, &path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("the-secret"), "{text}");
+        assert!(!text.contains("the-secret") && !text.contains("the-kubeconfig"), "{text}");
         let again = Options { folder: folder.path().to_owned(), ..options(&text, &[]) };
-        assert_eq!(again.kubeconfig().unwrap().unwrap().expose(), "the-kubeconfig");
+        assert_eq!(again.file.managed_cluster.as_ref().unwrap().value.name, "one");
         let secrets = again.azure_target().unwrap().credential.secrets();
         assert_eq!(secrets, [Secret::new("the-secret")]);
     }
