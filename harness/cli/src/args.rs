@@ -66,10 +66,10 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Make the reports of a run again from its log, or those of several runs as one.
     Report(ReportArgs),
-    /// Print the JSON Schema of a scenario file, for editors.
-    Schema,
+    /// Print the JSON Schema of a scenario or target file, for editors.
+    Schema(SchemaArgs),
     /// Remove what killed runs left behind.
-    Sweep,
+    Sweep(SweepArgs),
     /// Start a cluster with webhook and emulated Azure, and keep it up.
     Up(UpArgs),
     /// Remove a cluster that `up` made.
@@ -103,7 +103,8 @@ pub(crate) struct SuiteArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
-    /// Where to run: `embedded`, `kind`, or a file: a kubeconfig, or one with `kubeconfig: FILE` and `context: NAME`.
+    /// Where to run: `embedded`, `kind`, or a file: a kubeconfig, or a target file, which names a cluster and may name an
+    /// Azure; `aks` is the one at `wi-conformance.d/aks.yaml`.
     #[arg(
         long,
         value_name = "TARGET",
@@ -209,6 +210,9 @@ pub(crate) struct RunArgs {
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) github: GithubArgs,
+    /// Print the target as a target file before the run; no secret is in it.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) print_target: bool,
     /// Run under a defect, to see what a failure looks like; `sabotage --list` names them.
     #[arg(long, value_name = "DEFECT", help_heading = "Selection")]
     pub(crate) saboteur: Option<String>,
@@ -242,6 +246,9 @@ pub(crate) struct UpArgs {
     /// Where to write the kubeconfig; needed for `embedded`, and for `kind` in the state folder too.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Write a target file too, so that `run --target FILE` uses what is started here.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_target: Option<PathBuf>,
     /// The webhook to install; `none` for a cluster without one.
     #[arg(long, value_name = "WEBHOOK", default_value = "reference")]
     pub(crate) webhook: WebhookName,
@@ -253,6 +260,50 @@ pub(crate) struct UpArgs {
     pub(crate) cert_rotation: Switch,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SchemaArgs {
+    /// Of which file.
+    #[arg(value_enum, default_value = "scenario")]
+    pub(crate) of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    Scenario,
+    Target,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SweepArgs {
+    /// Look through this target for what runs left there, from any machine; without it, what ledgers on this machine
+    /// say is removed.
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Option<TargetName>,
+    /// Only what is at least so old, such as `6h` or `30m`: a run that is under way has things there too.
+    #[arg(long, value_name = "AGE", default_value = "6h", value_parser = age, requires = "target")]
+    pub(crate) older_than: std::time::Duration,
+    /// Remove what was found. Without it, it is only listed.
+    #[arg(long, requires = "target")]
+    pub(crate) delete: bool,
+    /// The context of a kubeconfig; its current one when left out.
+    #[arg(long, value_name = "NAME", requires = "target")]
+    pub(crate) context: Option<String>,
+}
+
+/// An age such as `90s`, `30m`, `6h` or `2d`.
+fn age(text: &str) -> Result<std::time::Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let each = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("expected a number and s, m, h or d, such as `6h`".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number and s, m, h or d, such as `6h`".to_owned())?;
+    number.checked_mul(each).map(std::time::Duration::from_secs).ok_or_else(|| "too long ago".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]
@@ -284,6 +335,13 @@ pub(crate) enum Fixture {
     AdmissionPolicy,
 }
 
+/// What the environment offers, by name: a target file may name a variable as the place of a secret.
+pub(crate) fn variables() -> std::collections::BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// Name of a cluster that stays, where none is given.
 pub(crate) const STANDING: &str = "wi-conformance";
 
@@ -294,7 +352,9 @@ pub(crate) enum TargetName {
     Embedded,
     /// A cluster made by kind, with an emulated Azure beside it. Needs Docker.
     Kind,
-    /// A cluster that a file names, with an emulated Azure beside it.
+    /// The cluster and the Azure that `wi-conformance.d/aks.yaml` names.
+    Aks,
+    /// A cluster that a file names, with an emulated Azure beside it; or a cluster and an Azure that it names.
     File(PathBuf),
 }
 
@@ -304,8 +364,9 @@ impl std::str::FromStr for TargetName {
         match text {
             "embedded" => Ok(TargetName::Embedded),
             "kind" => Ok(TargetName::Kind),
+            "aks" => Ok(TargetName::Aks),
             file if std::path::Path::new(file).is_file() => Ok(TargetName::File(file.into())),
-            _ => Err("expected `embedded`, `kind`, or a file that is there".to_owned()),
+            _ => Err("expected `embedded`, `kind`, `aks`, or a file that is there".to_owned()),
         }
     }
 }

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use wi_model::plan::{self, Case, Decision};
 
 use crate::args::{
-    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, Global, ListArgs, ManArgs, RunArgs, SabotageArgs,
-    SelectArgs, SuiteArgs,
+    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, Global, ListArgs, ManArgs, RunArgs, SabotageArgs, SchemaOf,
+    SelectArgs, SuiteArgs, SweepArgs,
 };
 use crate::console::ForPeople;
 use crate::environment::Options;
@@ -71,11 +71,15 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Plan(args) => plan(&args, &global).await,
         Command::List(args) => list(&args),
         Command::Sabotage(args) => sabotage(args, &global).await,
-        Command::Schema => {
-            console::say(serde_json::to_string_pretty(&wi_model::schema::scenario()).unwrap_or_default());
+        Command::Schema(args) => {
+            let schema = match args.of {
+                SchemaOf::Scenario => wi_model::schema::scenario(),
+                SchemaOf::Target => wi_model::schema::target(),
+            };
+            console::say(serde_json::to_string_pretty(&schema).unwrap_or_default());
             Ok(Exit::Conformant)
         }
-        Command::Sweep => sweep(&global).await,
+        Command::Sweep(args) => sweep(args, &global).await,
         Command::Up(args) => standing::up(args, &global).await,
         Command::Down(args) => standing::down(&args, &global).await,
         Command::Diff(args) => diff(&args),
@@ -145,6 +149,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
     let progress = Progress::new(global.plain || global.ci.is_some(), cases.len(), people);
+    let limit = place.time_limit().map(|limit| signal::limit(&cancel, limit));
     let run = Run {
         cases,
         requirements: suite.requirements,
@@ -156,10 +161,14 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         state_dir: global.state_dir(),
         jobs,
         cancel,
+        print_target: args.print_target,
     };
     let outcome = run.perform(&progress).await;
     progress.finish();
     signals.abort();
+    if let Some(limit) = limit {
+        limit.abort();
+    }
     let record = outcome?;
     publish::tell(&record, &args.out, people, &args.github)?;
     Ok(run::exit(&record))
@@ -287,7 +296,11 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
     sabotage::conclude(&pairs, cancel.is_cancelled())
 }
 
-async fn sweep(global: &Global) -> Result<Exit, Stop> {
+async fn sweep(args: SweepArgs, global: &Global) -> Result<Exit, Stop> {
+    if let Some(target) = &args.target {
+        let options = targets::to_sweep(target, args.context.as_deref())?;
+        return sweep::search(&options, args.older_than, args.delete).await;
+    }
     let swept = sweep::sweep(&global.state_dir()).await;
     swept.removed.iter().for_each(|line| console::say(format!("removed {line}")));
     swept.left.iter().for_each(|line| console::tell(format!("left behind: {line}")));

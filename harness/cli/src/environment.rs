@@ -205,6 +205,29 @@ impl Environment {
         &self.azure
     }
 
+    /// Has the emulated Azure know the cluster as one that it manages, and gives back its place there.
+    pub(crate) fn declare_managed(&self) -> wi_model::target::file::ManagedCluster {
+        let place = wi_model::target::file::ManagedCluster {
+            subscription: None,
+            resource_group: "clusters".to_owned(),
+            name: "embedded".to_owned(),
+        };
+        self.azure.add_managed_cluster(wi_azure_emulator::ManagedCluster {
+            resource_group: place.resource_group.clone(),
+            name: place.name.clone(),
+            location: None,
+            issuer_url: self.issuer().to_owned(),
+            kubeconfig: wi_azure_emulator::Secret::new(self.cluster.kubeconfig()),
+            fqdn: None,
+            kubernetes_version: "1.34.0".to_owned(),
+            tags: std::collections::BTreeMap::new(),
+            oidc_issuer: true,
+            workload_identity: true,
+            exists: true,
+        });
+        place
+    }
+
     /// This environment as the engine sees it: addresses, trust roots, a credential and capabilities.
     pub fn target(&self) -> Target {
         let operator = self.azure.operator();
@@ -232,6 +255,7 @@ impl Environment {
                 trust_roots: Some(self.azure.ca_pem().to_owned()),
                 connect: Some(self.azure.address()),
                 journal: Some(self.azure.control_url()),
+                marks: wi_model::target::Marks::default(),
                 transient: true,
             },
             pods: PodAdditions {

@@ -8,6 +8,7 @@
 //! Pods are processes made from the running executable, so a program that starts an environment calls [`entry`] first
 //! thing in `main`. [`Conformance::main`] does so itself.
 
+mod aks;
 mod args;
 mod certificate;
 mod commands;

@@ -1,6 +1,7 @@
 //! Where cases run: each kind of place is opened here, and nothing behind this door knows which it was.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wi_model::capability::Capability;
@@ -8,6 +9,7 @@ use wi_model::plan::Case;
 use wi_model::record::Phase;
 use wi_model::target::Target;
 
+use crate::aks;
 use crate::environment::{self, Environment};
 use crate::exit::{Exit, Stop};
 use crate::real_cluster::{self, RealCluster};
@@ -19,12 +21,15 @@ pub(crate) enum Place {
     Embedded(Box<environment::Options>),
     /// A real cluster, with an emulated Azure beside it.
     Real(Box<real_cluster::Options>),
+    /// A cluster and an Azure that are there.
+    Aks(Box<aks::Options>),
 }
 
 /// A place that is ready to run cases.
 pub(crate) enum Opened {
     Embedded(Box<Environment>),
     Real(Box<RealCluster>),
+    Aks(Box<aks::Fit>),
 }
 
 impl Place {
@@ -33,6 +38,7 @@ impl Place {
         match self {
             Place::Embedded(options) => environment::capabilities(&options.webhook),
             Place::Real(options) => options.capabilities(),
+            Place::Aks(options) => options.capabilities(),
         }
     }
 
@@ -53,12 +59,25 @@ impl Place {
         matches!(self, Place::Embedded(_))
     }
 
+    /// How long a run may take here.
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        match self {
+            Place::Embedded(_) | Place::Real(_) => None,
+            Place::Aks(options) => options.time_limit(),
+        }
+    }
+
     /// Checks what can be checked without touching anything.
     ///
     /// # Errors
     /// One line with the remedy.
     pub(crate) async fn preflight(&self) -> Result<(), Stop> {
         match self {
+            Place::Aks(options) => {
+                let (tell, cancel) = (|what: &str| crate::console::tell(what), CancellationToken::new());
+                let unfit = |lines| Stop { exit: Exit::TargetUnfit, lines };
+                aks::survey(options, &tell, &cancel).await.map(|_| ()).map_err(unfit)
+            }
             Place::Embedded(_) => environment::preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
             Place::Real(options) => {
                 real_cluster::preflight(options).await.map_err(|why| Stop::new(Exit::TargetUnfit, why))
@@ -85,6 +104,13 @@ impl Place {
                     .map(|environment| Opened::Embedded(Box::new(environment)))
                     .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))
             }
+            Place::Aks(options) => {
+                let fit = aks::survey(options, tell, cancel).await;
+                fit.map(|fit| Opened::Aks(Box::new(fit))).map_err(|lines| Stop {
+                    exit: if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit },
+                    lines,
+                })
+            }
             Place::Real(options) => {
                 let opened = RealCluster::open((**options).clone(), run_id, tell, cancel).await;
                 opened.map(|cluster| Opened::Real(Box::new(cluster))).map_err(|lines| Stop {
@@ -102,13 +128,14 @@ impl Opened {
         match self {
             Opened::Embedded(environment) => environment.target(),
             Opened::Real(cluster) => cluster.target(),
+            Opened::Aks(fit) => fit.target(),
         }
     }
 
     /// Where the time went while it was opened.
     pub(crate) fn phases(&self) -> Vec<Phase> {
         match self {
-            Opened::Embedded(_) => Vec::new(),
+            Opened::Embedded(_) | Opened::Aks(_) => Vec::new(),
             Opened::Real(cluster) => cluster.phases.clone(),
         }
     }
@@ -118,6 +145,8 @@ impl Opened {
         match self {
             Opened::Embedded(environment) => environment.stop().await.err().into_iter().collect(),
             Opened::Real(cluster) => cluster.stop().await,
+            // Nothing was started.
+            Opened::Aks(_) => Vec::new(),
         }
     }
 }

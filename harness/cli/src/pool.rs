@@ -12,6 +12,8 @@ use wi_model::record::{Environment as Described, Outcome, Phase, Record};
 use wi_model::secret::Secret;
 use wi_model::target::Credential;
 
+use crate::aks;
+use crate::console;
 use crate::exit::{Exit, Stop};
 use crate::place::{Opened, Place};
 
@@ -69,8 +71,18 @@ impl Pool {
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let Some(open) = self.shared.get() else { return Vec::new() };
         let target = open.opened.target();
-        let Credential::ClientSecret { secret, .. } = target.azure.credential;
-        vec![secret, target.cluster.kubeconfig]
+        let mut secrets = target.azure.credential.secrets();
+        secrets.push(target.cluster.kubeconfig);
+        secrets
+    }
+
+    /// Prints the shared place as a target file, if it is open.
+    pub(crate) fn print_target(&self) {
+        if let Some(open) = self.shared.get()
+            && let Ok(text) = aks::print(&open.opened.target())
+        {
+            console::say(text.trim_end());
+        }
     }
 
     async fn shared(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<&Open, Stop> {

@@ -42,11 +42,12 @@ use installation::Registered;
 use standing::Standing;
 
 pub(crate) use files::write_private;
+pub(crate) use guard::looks_like_production;
 pub(crate) use holdings::Held;
 pub(crate) use standing::{NotDown, down, up};
 pub(crate) use sweep::{sweep, target_of};
-pub(crate) use target_file::NamedCluster;
 pub(crate) use target_file::read as read_target_file;
+pub(crate) use target_file::{Named, NamedCluster};
 
 /// How long an expectation may take on nodes that pull, schedule and probe.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -383,7 +384,8 @@ impl Builder<'_> {
             format!("the cluster at {} does not answer: {}", context.server, kubernetes::sentence(&error))
         })?;
         if let Which::Named { confirmed: false, .. } = self.options.which
-            && let Some(why) = guard::looks_like_production(&context.name, context.server.as_str(), &nodes.items)
+            && let Some(why) =
+                looks_like_production(&context.name, context.server.as_str(), &nodes.items, guard::MANY_NODES)
         {
             return Err(format!("this cluster looks like production: {why}; say --yes if a test run may use it"));
         }

@@ -35,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) state_dir: PathBuf,
     pub(crate) jobs: usize,
     pub(crate) cancel: CancellationToken,
+    /// Whether the target is printed, once it is open.
+    pub(crate) print_target: bool,
 }
 
 /// For each case that runs, this many may be removing what they made.
@@ -91,6 +93,9 @@ impl Run {
         let prepared = !opened.is_empty();
         let phase_ended = |phase| journal.tell(&Logged::PhaseEnded { phase });
         opened.into_iter().for_each(phase_ended);
+        if self.print_target {
+            pool.print_target();
+        }
         progress.prepared();
         let cases_began = Instant::now();
         let places = Semaphore::new(self.jobs.max(1));

@@ -1,5 +1,7 @@
 //! Ctrl-C: the first ends a run in good order, the second at once.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::console;
@@ -16,6 +18,20 @@ pub(crate) fn watch(cancel: &CancellationToken) -> tokio::task::JoinHandle<()> {
         console::tell("ended at once; `wi-conformance sweep` removes what was left behind");
         #[expect(clippy::exit, reason = "the user asked twice")]
         std::process::exit(i32::from(Exit::Interrupted.code()));
+    })
+}
+
+/// Cancels `cancel` when a run has taken too long.
+pub(crate) fn limit(cancel: &CancellationToken, limit: Duration) -> tokio::task::JoinHandle<()> {
+    let cancel = cancel.clone();
+    tokio::spawn(async move {
+        if tokio::time::timeout(limit, cancel.cancelled()).await.is_err() {
+            console::tell(format!(
+                "the target's time limit of {} s is reached: ending cases and removing what they made",
+                limit.as_secs()
+            ));
+            cancel.cancel();
+        }
     })
 }
 

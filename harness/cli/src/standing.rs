@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::aks;
 use crate::args::{DownArgs, Global, STANDING, TargetName, UpArgs};
 use crate::defects::Defects;
 use crate::environment::{Environment, Options};
@@ -16,8 +17,8 @@ pub(crate) async fn up(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     match &args.target {
         TargetName::Embedded => embedded(args, global).await,
         TargetName::Kind => kind(args, global).await,
-        TargetName::File(path) => {
-            Err(Stop::new(Exit::Usage, format!("up {}: expected `embedded` or `kind`", path.display())))
+        TargetName::Aks | TargetName::File(_) => {
+            Err(Stop::new(Exit::Usage, "up: expected `embedded` or `kind`; anything else is up already"))
         }
     }
 }
@@ -35,6 +36,17 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
         let _ = environment.stop().await;
         return Err(unwritable(&kubeconfig, &error));
     }
+    let mut written = vec![kubeconfig.clone()];
+    if let Some(path) = &args.write_target {
+        match aks::write(&environment.target(), &environment.declare_managed(), path) {
+            Ok(files) => written.extend(files),
+            Err(why) => {
+                let _ = environment.stop().await;
+                return Err(Stop::new(Exit::Usage, why));
+            }
+        }
+        console::say(format!("target    wi-conformance run --target {}", path.display()));
+    }
     let azure = environment.azure();
     console::say(format!("cluster   kubectl --kubeconfig {} get pods -A", kubeconfig.display()));
     console::say(format!("issuer    {}", environment.issuer()));
@@ -48,7 +60,9 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     console::say("up; Ctrl-C ends it");
     cancel.cancelled().await;
     signals.abort();
-    let _ = std::fs::remove_file(&kubeconfig);
+    for file in written {
+        let _ = std::fs::remove_file(file);
+    }
     environment.stop().await.map_err(|left| Stop::new(Exit::LeftBehind, left))?;
     Ok(Exit::Interrupted)
 }

@@ -1,9 +1,14 @@
 //! Removes what killed runs left: what their ledgers own, and the folders of their environments.
 
 use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::environment::environments;
+use crate::exit::{Exit, Stop};
 use crate::real_cluster;
+use crate::{aks, console};
 
 /// What a sweep did.
 #[derive(Debug, Default)]
@@ -46,6 +51,37 @@ pub(crate) async fn sweep(state_dir: &Path) -> Swept {
         }
     }
     swept
+}
+
+/// Looks through a target for what runs left there, and removes it if it shall.
+///
+/// # Errors
+/// The target cannot be looked at.
+pub(crate) async fn search(options: &aks::Options, older_than: Duration, delete: bool) -> Result<Exit, Stop> {
+    let unfit = |lines| Stop { exit: Exit::TargetUnfit, lines };
+    let target = options.target(&CancellationToken::new()).await.map_err(unfit)?;
+    let search = wi_engine::Search::connect(&target).await.map_err(|why| unfit(vec![why]))?;
+    let found = search.find(older_than).await;
+    let mut left = found.unseen.iter().map(|line| format!("cannot look at {line}")).collect::<Vec<_>>();
+    for leftover in &found.leftovers {
+        if !delete {
+            console::say(format!("found {leftover}"));
+            continue;
+        }
+        match search.remove(leftover).await {
+            Ok(()) => console::say(format!("removed {leftover}")),
+            Err(why) => left.push(format!("left behind: {leftover}: {why}")),
+        }
+    }
+    match found.leftovers.len() {
+        0 if left.is_empty() => console::say("nothing was left behind"),
+        number if number > 0 && !delete => {
+            console::say(format!("{number} things would be removed; say --delete to remove them"));
+        }
+        _ => {}
+    }
+    left.iter().for_each(console::tell);
+    Ok(if left.is_empty() { Exit::Conformant } else { Exit::LeftBehind })
 }
 
 /// Whether the process that made an environment's folder still lives: it holds a lock on the file `owner`.

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::aks;
 use crate::args::{ClusterArgs, ProfileName, STANDING, Switch, TargetArgs, TargetName, WebhookName};
 use crate::defects::Defects;
 use crate::environment::{self, Profile};
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
-use crate::real_cluster::{self, NewCluster, Stays, Which};
+use crate::real_cluster::{self, Named, NewCluster, Stays, Which};
 
+/// The target file that `--target aks` names.
+const AKS_TARGET: &str = "wi-conformance.d/aks.yaml";
 /// kind's configuration, where the user has it.
 const KIND_CONFIG: &str = "kind-config/cluster.yaml";
 /// The same, where there is no such file.
@@ -35,9 +38,12 @@ pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Re
             let stays = if args.cluster.keep { Stays::Cluster } else { Stays::Nothing };
             Which::New(new_cluster(&args.cluster, stays)?)
         }
+        TargetName::Aks => return Ok(Place::Aks(Box::new(aks(args, Path::new(AKS_TARGET), &defects)?))),
         TargetName::File(path) => {
-            let cluster = real_cluster::read_target_file(path, args.cluster.context.as_deref());
-            Which::Named { cluster: cluster.map_err(usage)?, confirmed: args.cluster.yes }
+            match real_cluster::read_target_file(path, args.cluster.context.as_deref()).map_err(usage)? {
+                Named::Cluster(cluster) => Which::Named { cluster, confirmed: args.cluster.yes },
+                Named::Everything(_) => return Ok(Place::Aks(Box::new(aks(args, path, &defects)?))),
+            }
         }
     };
     let webhook = real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;
@@ -49,6 +55,68 @@ pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Re
         )));
     }
     Ok(Place::Real(Box::new(real_options(which, webhook, defects, &args.cluster, state_dir))))
+}
+
+/// A target to look through for what runs left there.
+///
+/// # Errors
+/// It is none that outlives its runs, or its file cannot be read.
+pub(crate) fn to_sweep(target: &TargetName, context: Option<&str>) -> Result<aks::Options, Stop> {
+    let path = match target {
+        TargetName::Aks => Path::new(AKS_TARGET),
+        TargetName::File(path) => path,
+        TargetName::Embedded | TargetName::Kind => {
+            let why = "sweep --target: expected `aks` or a target file; what runs left on this machine is removed by `sweep` alone";
+            return Err(Stop::new(Exit::Usage, why));
+        }
+    };
+    match real_cluster::read_target_file(path, context).map_err(|why| Stop::new(Exit::Usage, why))? {
+        Named::Everything(file) => Ok(aks::Options {
+            file: *file,
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+            context: context.map(str::to_owned),
+            confirmed: true,
+            variables: crate::args::variables(),
+        }),
+        Named::Cluster(_) => Err(Stop::new(Exit::Usage, format!("{}: it has no `azure`", path.display()))),
+    }
+}
+
+/// The target of a file that names a cluster and an Azure.
+///
+/// # Errors
+/// The file cannot be read, or a flag does not go with it.
+pub(crate) fn aks(args: &TargetArgs, path: &Path, defects: &Defects) -> Result<aks::Options, Stop> {
+    let usage = |why: String| Stop::new(Exit::Usage, why);
+    let all = defects.cluster().into_iter().chain(defects.webhook()).chain(defects.azure());
+    if let Some(defect) = all.into_iter().next() {
+        return Err(usage(format!(
+            "--saboteur {defect}: only a part of our own can have a defect, and none is on this target"
+        )));
+    }
+    if !matches!(args.webhook, WebhookName::Reference | WebhookName::Preinstalled) {
+        return Err(usage("--webhook: on this target the webhook is what is installed there".to_owned()));
+    }
+    let named = real_cluster::read_target_file(path, args.cluster.context.as_deref()).map_err(|why| {
+        if path == Path::new(AKS_TARGET) && !path.is_file() {
+            usage(format!("--target aks: {why}; docs/aks.md shows what to write there"))
+        } else {
+            usage(why)
+        }
+    })?;
+    let Named::Everything(mut file) = named else {
+        return Err(usage(format!("{}: it has no `azure`", path.display())));
+    };
+    if let Some(profile) = profile(args.profile) {
+        file.webhook.profile = Some(profile.word().to_owned());
+    }
+    Ok(aks::Options {
+        file: *file,
+        folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+        context: args.cluster.context.clone(),
+        confirmed: args.cluster.yes,
+        variables: crate::args::variables(),
+    })
 }
 
 /// What a real cluster is opened with.

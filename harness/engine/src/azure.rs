@@ -2,6 +2,7 @@
 
 mod arm;
 mod client;
+mod credential;
 mod graph;
 mod open;
 mod rights;
@@ -9,18 +10,18 @@ mod vault;
 
 use std::sync::Arc;
 
-use azure_core::cloud::CustomConfiguration;
-use azure_core::credentials::{Secret as SdkSecret, TokenCredential};
-use azure_core::http::{ClientOptions, Transport};
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use wi_model::target::{AzureTarget, Credential};
+use wi_model::secret::Secret;
+use wi_model::target::AzureTarget;
 
-pub(crate) use arm::{Arm, FederatedCredential, Policy};
+pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, Policy, RUN_TAG};
 pub(crate) use client::{AzureError, Client};
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Graph, NamedBy};
 pub(crate) use vault::Vault;
+
+/// What the identity provider says of a client or a federated credential that it does not know, or not yet.
+const NOT_KNOWN_YET: [u64; 6] = [70_021, 70_025, 700_016, 700_211, 700_212, 700_213];
 
 /// A connected Azure.
 #[derive(Clone)]
@@ -33,14 +34,61 @@ impl Azure {
     /// Connects as the target says. Nothing is asked yet.
     pub(crate) fn connect(target: &AzureTarget, cancel: CancellationToken) -> Result<Self, String> {
         let http = client::http(target)?;
-        let credential = credential(target, http.clone())
-            .map_err(|error| format!("no credential for Azure: {}", crate::cluster::sentence(&error)))?;
-        Ok(Azure { target: Arc::new(target.clone()), client: Client::new(http, credential, cancel) })
+        let sign_in = credential::SignIn::new(target, http.clone());
+        let sign_in = sign_in.map_err(|why| format!("no credential for Azure: {why}"))?;
+        Ok(Azure { target: Arc::new(target.clone()), client: Client::new(http, sign_in, cancel) })
     }
 
     /// The same Azure for cleaning up, which goes on when the run is cancelled.
     pub(crate) fn uncancelled(&self) -> Self {
         Azure { target: self.target.clone(), client: self.client.uncancelled() }
+    }
+
+    /// The same Azure with a list of waits of its own.
+    pub(crate) fn noted(&self) -> Self {
+        Azure { target: self.target.clone(), client: self.client.noted() }
+    }
+
+    /// What had to be waited for, in words.
+    pub(crate) fn waits(&self) -> Vec<String> {
+        self.client.waits()
+    }
+
+    /// Tells of a wait, or of what was done instead.
+    pub(crate) fn waited(&self, what: String) {
+        self.client.waited(what);
+    }
+
+    /// Waits until the identity provider exchanges a token for one of a client, or refuses for a reason that does not
+    /// pass. Errors only where there is no answer.
+    pub(crate) async fn wait_trusted(&self, client_id: &str, token: &Secret) -> Result<(), AzureError> {
+        let authority = self.target.authority.trim_end_matches('/');
+        let url = format!("{authority}/{}/oauth2/v2.0/token", self.target.tenant_id);
+        let scope = format!("https://{}/.default", self.target.vault_domain);
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client_id),
+            ("scope", &scope),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", token.expose()),
+        ];
+        let ask = || async {
+            let (status, body) = self.client.post_form(&url, &form).await?;
+            let code = body["error_codes"][0].as_u64().unwrap_or_default();
+            if status == 200 || !NOT_KNOWN_YET.contains(&code) {
+                return Ok(());
+            }
+            Err(AzureError::unexpected("the identity provider", "to know the credential", &format!("AADSTS{code}")))
+        };
+        let not_yet = |error: &AzureError| matches!(error, AzureError::Unexpected { .. } | AzureError::NoAnswer { .. });
+        match self.client.eventually("the identity provider knew the credential", not_yet, ask).await {
+            // The bound was reached: the case will show what that means.
+            Err(AzureError::Unexpected { found, .. }) => {
+                self.client.waited(format!("the identity provider still says {found}"));
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     pub(crate) fn target(&self) -> &AzureTarget {
@@ -66,6 +114,21 @@ impl Azure {
             .as_str()
             .map(str::to_owned)
             .ok_or_else(|| AzureError::unexpected("our own token", "an oid", "none"))
+    }
+
+    /// The claims of our own token for Resource Manager.
+    pub(crate) async fn own_claims(&self) -> Result<Value, AzureError> {
+        self.client.own_claims(&scope(&self.target.resource_manager)).await
+    }
+
+    /// The word of the credential by which we are signed in.
+    pub(crate) fn used(&self) -> Option<&'static str> {
+        self.client.used()
+    }
+
+    /// A document that needs no token.
+    pub(crate) async fn get_open(&self, url: &str) -> Result<Value, AzureError> {
+        self.client.get_open(url).await
     }
 
     /// Signs in, so that a credential that does not work is found before anything is made.
@@ -100,19 +163,4 @@ impl Azure {
 /// The scope of a resource, one slash between.
 fn scope(resource: &str) -> String {
     format!("{}/.default", resource.trim_end_matches('/'))
-}
-
-fn credential(target: &AzureTarget, http: reqwest::Client) -> azure_core::Result<Arc<dyn TokenCredential>> {
-    let Credential::ClientSecret { client_id, secret } = &target.credential;
-    let mut cloud = CustomConfiguration::default();
-    cloud.authority_host = target.authority.clone();
-    let client_options = ClientOptions {
-        transport: Some(Transport::new(Arc::new(http))),
-        cloud: Some(Arc::new(cloud.into())),
-        ..ClientOptions::default()
-    };
-    let options = ClientSecretCredentialOptions { client_options };
-    let secret = SdkSecret::new(secret.expose().to_owned());
-    let credential = ClientSecretCredential::new(&target.tenant_id, client_id.clone(), secret, Some(options))?;
-    Ok(credential)
 }

@@ -23,9 +23,14 @@ impl Names {
         format!("wi-{}", &self.hash[..10])
     }
 
-    /// The case's own resource group.
-    pub(crate) fn group(&self) -> String {
-        format!("wi-conformance-{}", &self.hash[..10])
+    /// Ends the names of what is the case's own, beside what is other cases'.
+    pub(crate) fn suffix(&self) -> &str {
+        &self.hash[..10]
+    }
+
+    /// An identity in the run's resource group, where the scenario names none.
+    pub(crate) fn identity(&self, handle: &str) -> String {
+        format!("{handle}-{}", self.suffix())
     }
 
     /// The case's own resource group, or another one that is its own too.
@@ -38,14 +43,16 @@ impl Names {
         format!("wi-nobody-{}", &self.hash[..10])
     }
 
-    /// A vault: unique in the world, 3 to 24 letters, digits and hyphens, a letter first.
-    pub(crate) fn vault(&self, handle: &str) -> String {
-        format!("wi{}", &sha256_hex(format!("{}\n{handle}", self.hash).as_bytes())[..18])
+    /// A vault: unique in the world, 3 to 24 letters, digits and hyphens, a letter first. Where a name is taken, the next
+    /// attempt has another.
+    pub(crate) fn vault(&self, handle: &str, attempt: u32) -> String {
+        let salt = if attempt == 0 { String::new() } else { format!("\n{attempt}") };
+        format!("wi{}", &sha256_hex(format!("{}\n{handle}{salt}", self.hash).as_bytes())[..18])
     }
 
     /// An application's display name.
-    pub(crate) fn application(&self, handle: &str) -> String {
-        format!("wi-conformance-{}-{handle}", &self.hash[..10])
+    pub(crate) fn application(&self, prefix: &str, handle: &str) -> String {
+        format!("{prefix}-{}-{handle}", self.suffix())
     }
 }
 
@@ -80,8 +87,9 @@ mod tests {
         let names = Names::new("r1", "a/b");
         assert_ne!(names.namespace(), Names::new("r2", "a/b").namespace());
         assert_ne!(names.namespace(), Names::new("r1", "a/c").namespace());
-        assert_ne!(names.vault("x"), names.vault("y"));
-        let vault = names.vault("x");
+        assert_ne!(names.vault("x", 0), names.vault("y", 0));
+        assert_ne!(names.vault("x", 0), names.vault("x", 1));
+        let vault = names.vault("x", 0);
         assert!(vault.len() <= 24 && vault.starts_with("wi") && vault.chars().all(|c| c.is_ascii_alphanumeric()));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use futures::FutureExt;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use wi_model::capability::Capability;
 use wi_model::evidence::Facts;
 use wi_model::judge;
 use wi_model::located::{Located, Position};
@@ -17,7 +18,6 @@ use wi_model::record::{Check, Failure, Moment, Outcome, Record};
 use wi_model::redact::Redactor;
 use wi_model::scenario::{Expectation, Refusal, Step};
 use wi_model::secret::Secret;
-use wi_model::target::Credential;
 use wi_model::verdict::{Difference, Hop, Judgement};
 
 use crate::act::{self, Done, Pods, Stage};
@@ -144,9 +144,13 @@ impl Running<'_> {
     async fn provision(&mut self, lease: &mut Lease) -> Result<Provisioned, Blocked> {
         self.note("setting up");
         let session = self.session;
+        let azure = session.azure.noted();
         let ground = Ground {
             cluster: &session.cluster,
-            azure: &session.azure,
+            azure: &azure,
+            group: &session.group,
+            ledger: &session.ledger,
+            exchanges_are_seen: session.target.capabilities.contains(&Capability::RequestJournal),
             pods: &session.target.pods,
             facts: session.facts.clone(),
             run_id: &session.run_id,
@@ -154,6 +158,7 @@ impl Running<'_> {
             cancel: &self.options.cancel,
         };
         let provisioned = self.options.cancel.run_until_cancelled(ground.provision(self.case, lease)).await;
+        azure.waits().iter().for_each(|wait| self.note(&format!("waited: {wait}")));
         match provisioned {
             Some(Ok(provisioned)) => Ok(provisioned),
             Some(Err(why)) => Err(Blocked(format!("the set-up failed: {why}"))),
@@ -319,8 +324,9 @@ async fn caught(stages: impl Future<Output = Result<(), Blocked>>) -> Result<(),
 }
 
 fn known_secrets(session: &Session) -> Vec<Secret> {
-    let Credential::ClientSecret { secret, .. } = &session.target.azure.credential;
-    vec![secret.clone(), session.target.cluster.kubeconfig.clone()]
+    let mut secrets = session.target.azure.credential.secrets();
+    secrets.push(session.target.cluster.kubeconfig.clone());
+    secrets
 }
 
 fn milliseconds(began: Instant) -> u64 {

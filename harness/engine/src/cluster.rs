@@ -4,13 +4,15 @@ mod tokens;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wi_model::evidence::{EventEvidence, RefusalEvidence};
+use wi_model::secret::Secret;
 use wi_model::target::ClusterTarget;
 
 use crate::settle;
@@ -295,6 +297,33 @@ impl Cluster {
             matches!(self.get("v1", "ServiceAccount", Some(namespace), "default").await, Ok(Some(_))).then_some(())
         };
         settle::until(Duration::from_secs(30), cancel, there).await
+    }
+
+    /// Namespaces with a label, and since when they are there.
+    pub(crate) async fn labelled_namespaces(&self, label: &str) -> Result<Vec<(String, String)>, kube::Error> {
+        let all = Api::<Namespace>::all(self.client.clone()).list(&ListParams::default().labels(label)).await?;
+        let of = |namespace: Namespace| {
+            let made = namespace.metadata.creation_timestamp?;
+            Some((namespace.metadata.name?, made.0.to_string()))
+        };
+        Ok(all.items.into_iter().filter_map(of).collect())
+    }
+
+    /// A token of a service account for an audience; `None` where there is no such account.
+    pub(crate) async fn token_of(
+        &self,
+        namespace: &str,
+        account: &str,
+        audience: &str,
+    ) -> Result<Option<Secret>, kube::Error> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let spec = TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        match accounts.create_token_request(account, &PostParams::default(), &request).await {
+            Ok(answer) => Ok(answer.status.and_then(|status| status.token).map(Secret::new)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a namespace is there.

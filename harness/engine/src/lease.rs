@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::azure::Azure;
+use crate::azure::{Azure, NamedBy};
 use crate::cluster::Cluster;
 use crate::ledger::{Ledger, LedgerError, Owned};
 
 /// How long one release may take.
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_secs(300);
 
 /// What is owned, in order of creation. Consumed by [`Lease::release`].
 pub(crate) struct Lease {
@@ -28,11 +28,12 @@ impl Lease {
         Ok(())
     }
 
-    /// Writes down something that can be undone only after everything else.
-    pub(crate) fn take_first(&mut self, owned: Owned) -> Result<(), LedgerError> {
-        let number = self.ledger.owns(&owned)?;
-        self.owned.insert(0, (number, owned));
-        Ok(())
+    /// Strikes out the latest: it was not made.
+    pub(crate) fn forget(&mut self) -> Result<(), LedgerError> {
+        match self.owned.pop() {
+            Some((number, _)) => self.ledger.released(number),
+            None => Ok(()),
+        }
     }
 
     /// What is to be put back, each as it was at first.
@@ -100,9 +101,31 @@ pub(crate) async fn undo(owned: &Owned, cluster: &Cluster, azure: &Azure) -> Res
             }
             Ok(())
         }
+        _ => undo_in_azure(owned, azure).await,
+    }
+}
+
+/// Undoes one thing in Azure.
+pub(crate) async fn undo_in_azure(owned: &Owned, azure: &Azure) -> Result<(), String> {
+    match owned {
+        Owned::Object { .. } | Owned::Restore { .. } => Err("it is in a cluster".to_owned()),
         Owned::ResourceGroup { name } => azure.arm().delete_group(name).await.map_err(|error| error.to_string()),
         Owned::DeletedVault { name, location } => {
             azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())
+        }
+        Owned::Identity { group, name } => {
+            azure.arm().delete_identity(group, name).await.map_err(|error| error.to_string())
+        }
+        Owned::Vault { group, name, location } => {
+            azure.arm().delete_vault(group, name).await.map_err(|error| error.to_string())?;
+            azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())
+        }
+        Owned::NamedApplication { name } => {
+            let found = azure.graph().applications(NamedBy::Whole(name)).await.map_err(|error| error.to_string())?;
+            for object_id in found.iter().filter_map(|application| application["id"].as_str()) {
+                azure.graph().delete_application(object_id).await.map_err(|error| error.to_string())?;
+            }
+            Ok(())
         }
         Owned::Application { object_id } => {
             azure.graph().delete_application(object_id).await.map_err(|error| error.to_string())

@@ -25,6 +25,12 @@ pub(crate) enum Owned {
     ResourceGroup { name: String },
     /// A vault that stays behind in deleted state until it is purged.
     DeletedVault { name: String, location: String },
+    /// An identity in a group that other cases use too.
+    Identity { group: String, name: String },
+    /// A vault in such a group; deleted and purged.
+    Vault { group: String, name: String, location: String },
+    /// Application registrations by a name that is ours alone, written down before there is an object id.
+    NamedApplication { name: String },
     /// An application registration, by object id.
     Application { object_id: String },
 }
@@ -47,6 +53,9 @@ impl std::fmt::Display for Owned {
             }
             Owned::ResourceGroup { name } => write!(f, "resource group {name}"),
             Owned::DeletedVault { name, .. } => write!(f, "deleted vault {name}"),
+            Owned::Identity { name, .. } => write!(f, "identity {name}"),
+            Owned::Vault { name, .. } => write!(f, "vault {name}"),
+            Owned::NamedApplication { name } => write!(f, "application {name}"),
             Owned::Application { object_id } => write!(f, "application {object_id}"),
         }
     }

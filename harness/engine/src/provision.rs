@@ -1,6 +1,8 @@
 //! A plan into a state of Azure and the cluster: through their own interfaces, everything in the lease before it is made.
 
+mod group;
 mod policy;
+mod vaults;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,7 @@ use wi_model::evidence::{Facts, Principal};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::{Located, Text};
 use wi_model::plan::Case;
-use wi_model::scenario::{AccessModel, ClusterState, Identity, Manifests, Scenario, Step};
+use wi_model::scenario::{ClusterState, Manifests, Scenario, Step};
 use wi_model::secret::Secret;
 use wi_model::target::PodAdditions;
 use wi_model::template::Bindings;
@@ -20,7 +22,7 @@ use crate::azure::Azure;
 use crate::bindings::{Names, resolve};
 use crate::cluster::{self, Cluster, Created, sentence};
 use crate::lease::Lease;
-use crate::ledger::Owned;
+use crate::ledger::{Ledger, Owned};
 use crate::webhook;
 
 /// On every namespace that a run makes.
@@ -28,6 +30,7 @@ pub const RUN_LABEL: &str = "wi-conformance/run";
 /// On a case's own namespace.
 pub(crate) const CASE_LABEL: &str = "wi-conformance/case";
 
+pub(crate) use group::Group;
 pub(crate) use policy::foreign_authority;
 
 /// What is ready for a case.
@@ -57,7 +60,12 @@ pub(crate) struct Ground<'a> {
     pub(crate) pods: &'a PodAdditions,
     pub(crate) facts: Facts,
     pub(crate) run_id: &'a str,
+    pub(crate) ledger: &'a Ledger,
+    /// The run's own resource group, made when the first case needs it.
+    pub(crate) group: &'a Group,
     pub(crate) registration: Option<&'a str>,
+    /// Whether exchanges can be read back, so that one of ours would be taken for a pod's.
+    pub(crate) exchanges_are_seen: bool,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -99,6 +107,7 @@ impl Ground<'_> {
             namespace: &namespace,
             name: &names.service(),
             upgrade: None,
+            upgrade: None,
             cancel: self.cancel,
         };
         let set = installation.set(scenario.given.webhook, lease).await;
@@ -111,14 +120,18 @@ impl Ground<'_> {
                 objects.push(self.create(object, &namespace, lease).await?);
             }
         }
+        if !self.exchanges_are_seen {
+            self.wait_trusted(&scenario, &facts).await?;
+        }
         let azure = &case.scenario.given.azure;
-        let identities = azure.identities.iter().map(|(handle, identity)| {
-            (handle.clone(), (names.group_of(identity.other_group), identity_name(handle, identity).to_owned()))
-        });
-        let vaults = azure.vaults.keys().map(|handle| (handle.clone(), (names.group(), names.vault(handle))));
-        let (identities, vaults) = (identities.collect(), vaults.collect());
-        let nobody = names.service();
-        Ok(Provisioned { scenario, namespace, facts, secrets, objects, identities, vaults, nobody })
+        let placed = |handle: &String| {
+            let get = |field: &str| bindings.get(&format!("{handle}.{field}")).cloned().unwrap_or_default();
+            (handle.clone(), (get("group"), get("name")))
+        };
+        let identities = azure.identities.keys().map(placed).collect();
+        let vaults = azure.vaults.keys().map(placed).collect();
+        let (nobody, tokens) = (names.service(), BTreeMap::new());
+        Ok(Provisioned { scenario, namespace, facts, secrets, objects, identities, vaults, nobody, tokens })
     }
 
     /// Identities and service principals, without what they trust: that may name any of them.
@@ -131,25 +144,31 @@ impl Ground<'_> {
         lease: &mut Lease,
     ) -> Result<(), String> {
         let azure = &case.scenario.given.azure;
-        if !azure.identities.is_empty() || !azure.vaults.is_empty() {
-            lease.take(Owned::ResourceGroup { name: names.group() }).map_err(|error| sentence(&error))?;
-            self.azure.arm().put_group(&names.group(), self.run_id).await.map_err(|error| error.to_string())?;
-        }
-        if azure.identities.values().any(|identity| identity.other_group) {
-            let other = names.group_of(true);
-            lease.take(Owned::ResourceGroup { name: other.clone() }).map_err(|error| sentence(&error))?;
-            self.azure.arm().put_group(&other, self.run_id).await.map_err(|error| error.to_string())?;
-        }
         for (handle, identity) in &azure.identities {
-            let name = identity_name(handle, identity);
-            let group = names.group_of(identity.other_group);
-            let principal = self.azure.arm().put_identity(&group, name).await.map_err(|error| error.to_string())?;
-            bind(bindings, facts, handle, name, principal);
+            let named = identity.name.as_ref().map(|name| name.value.clone());
+            // A name of the scenario's own may be another case's too, so such an identity has a group to itself.
+            let group = match &named {
+                None if !identity.other_group => self.group.made(self).await?,
+                _ => self.group.beside(self, names.suffix(), lease).await?,
+            };
+            let name = named.unwrap_or_else(|| names.identity(handle));
+            let owned = Owned::Identity { group: group.clone(), name: name.clone() };
+            lease.take(owned).map_err(|error| sentence(&error))?;
+            let principal = self.azure.arm().put_identity(&group, &name).await.map_err(|error| error.to_string())?;
+            bindings.insert(format!("{handle}.group"), group);
+            bind(bindings, facts, handle, &name, principal);
         }
         for (handle, wanted) in &azure.service_principals {
-            let name = wanted.name.as_ref().map_or_else(|| names.application(handle), |name| name.value.clone());
+            let prefix = &self.azure.target().marks.prefix;
+            let ours = names.application(prefix, handle);
+            let name = wanted.name.as_ref().map_or_else(|| ours.clone(), |name| name.value.clone());
+            if name == ours {
+                lease.take(Owned::NamedApplication { name: ours }).map_err(|error| sentence(&error))?;
+            }
             let (object_id, app_id) = self.azure.graph().register(&name).await.map_err(|error| error.to_string())?;
-            lease.take(Owned::Application { object_id: object_id.clone() }).map_err(|error| sentence(&error))?;
+            if wanted.name.is_some() {
+                lease.take(Owned::Application { object_id: object_id.clone() }).map_err(|error| sentence(&error))?;
+            }
             let made =
                 self.azure.graph().add_service_principal(object_id, app_id).await.map_err(|error| error.to_string())?;
             bindings.insert(format!("{handle}.object-id"), made.object_id);
@@ -158,67 +177,51 @@ impl Ground<'_> {
         Ok(())
     }
 
-    async fn vaults(
-        &self,
-        case: &Case,
-        names: &Names,
-        bindings: &mut Bindings,
-        facts: &mut Facts,
-        lease: &mut Lease,
-    ) -> Result<(), String> {
-        let azure = &case.scenario.given.azure;
-        if azure.vaults.is_empty() {
-            return Ok(());
-        }
-        let own = self.azure.own_object_id().await.map_err(|error| error.to_string())?;
-        for (handle, vault) in &azure.vaults {
-            let name = names.vault(handle);
-            let location = self.azure.target().location.clone();
-            // Deleted with its group, a vault stays behind in deleted state; so the purge is undone after the group.
-            lease.take_first(Owned::DeletedVault { name: name.clone(), location }).map_err(|error| sentence(&error))?;
-            let mut policies =
-                vec![crate::azure::Policy { object_id: own.clone(), secrets: vec!["get", "list", "set", "delete"] }];
-            for policy in &vault.access {
-                let principal = facts
-                    .principals
-                    .get(&policy.to.value)
-                    .ok_or_else(|| format!("no principal {}", policy.to.value))?;
-                let secrets = policy.secrets.iter().map(|right| right.word()).collect();
-                policies.push(crate::azure::Policy { object_id: principal.principal_id.clone(), secrets });
-            }
-            let by_roles = vault.access_model == AccessModel::Roles;
-            let (arm, group) = (self.azure.arm(), names.group());
-            let url = arm.put_vault(&group, &name, by_roles, &policies).await.map_err(|error| error.to_string())?;
-            if by_roles {
-                arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
-            }
-            for user in &vault.secrets_user {
-                let principal =
-                    facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
-                let assigned = arm.make_secrets_user(&group, &name, &principal.principal_id).await;
-                assigned.map_err(|error| error.to_string())?;
-            }
-            bindings.insert(format!("{handle}.url"), url.clone());
-            bindings.insert(format!("{handle}.name"), name);
-            facts.vaults.insert(handle.clone(), url);
-        }
-        Ok(())
-    }
-
     /// Federated credentials, one at a time.
     async fn trust(&self, scenario: &Scenario, names: &Names, bindings: &Bindings) -> Result<(), String> {
         let azure = &scenario.given.azure;
         for (handle, identity) in &azure.identities {
-            let name = identity_name(handle, identity);
-            let group = names.group_of(identity.other_group);
+            let name = identity.name.as_ref().map_or_else(|| names.identity(handle), |name| name.value.clone());
+            let group = bindings.get(&format!("{handle}.group")).map_or("", String::as_str);
+            if identity.federated.len() > MOST_FEDERATED {
+                return Err(format!(
+                    "identity {handle} has {} federated credentials; Azure takes at most {MOST_FEDERATED} on one",
+                    identity.federated.len()
+                ));
+            }
             for credential in self.credentials(&identity.federated) {
-                self.azure.arm().put_federated(&group, name, &credential).await.map_err(|error| error.to_string())?;
+                self.azure.arm().put_federated(group, &name, &credential).await.map_err(|error| error.to_string())?;
             }
         }
         for (handle, principal) in &azure.service_principals {
             let Some(object_id) = bindings.get(&format!("{handle}.object-id")) else { continue };
             for credential in self.credentials(&principal.federated) {
                 self.azure.graph().add_federated(object_id, &credential).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the identity provider knows the federated credentials: by asking, as the account that each trusts.
+    /// What it then says to a pod is judged, not this.
+    async fn wait_trusted(&self, scenario: &Scenario, facts: &Facts) -> Result<(), String> {
+        let azure = &scenario.given.azure;
+        let identities = azure.identities.iter().map(|(handle, identity)| (handle, &identity.federated));
+        let principals = azure.service_principals.iter().map(|(handle, principal)| (handle, &principal.federated));
+        for (handle, federated) in identities.chain(principals) {
+            let Some(principal) = facts.principals.get(handle) else { continue };
+            for credential in self.credentials(federated) {
+                let account = credential.subject.strip_prefix("system:serviceaccount:");
+                let Some((namespace, account)) = account.and_then(|rest| rest.split_once(':')) else { continue };
+                if credential.issuer != self.facts.issuer || credential.audience != AUDIENCE {
+                    continue;
+                }
+                let token = self.cluster.token_of(namespace, account, AUDIENCE).await;
+                let Some(token) = token.map_err(|error| format!("a token of {account}: {}", sentence(&error)))? else {
+                    continue;
+                };
+                let known = self.azure.wait_trusted(&principal.client_id, &token).await;
+                known.map_err(|error| format!("the federated credential for {account}: {error}"))?;
             }
         }
         Ok(())
@@ -247,28 +250,6 @@ impl Ground<'_> {
                     .map_or_else(|| AUDIENCE.to_owned(), |audience| audience.value.clone()),
             })
             .collect()
-    }
-
-    async fn secrets(&self, scenario: &Scenario, facts: &mut Facts) -> Result<Vec<Secret>, String> {
-        let mut all = Vec::new();
-        for (handle, vault) in &scenario.given.azure.vaults {
-            let url = facts.vaults.get(handle).cloned().unwrap_or_default();
-            for (name, value) in &vault.secrets {
-                let wanted = Secret::new(value.value().value.clone());
-                facts.secret_sha256.insert((handle.clone(), name.clone()), wanted.sha256());
-                let decoy = || Secret::new(format!("{}-decoy", value.value().value));
-                let stored = if vault.decoy { decoy() } else { wanted.clone() };
-                self.azure.vault(&url).set(name, &stored).await.map_err(|error| error.to_string())?;
-                if !value.enabled() {
-                    self.azure.vault(&url).disable(name).await.map_err(|error| error.to_string())?;
-                }
-                if value.deleted() {
-                    self.azure.vault(&url).delete(name).await.map_err(|error| error.to_string())?;
-                }
-                all.extend([wanted, stored]);
-            }
-        }
-        Ok(all)
     }
 
     async fn own_namespace(
@@ -336,9 +317,8 @@ impl Ground<'_> {
     }
 }
 
-fn identity_name<'a>(handle: &'a str, identity: &'a Identity) -> &'a str {
-    identity.name.as_ref().map_or(handle, |name| name.value.as_str())
-}
+/// How many federated credentials Azure takes on one identity.
+const MOST_FEDERATED: usize = 20;
 
 fn bind(bindings: &mut Bindings, facts: &mut Facts, handle: &str, name: &str, principal: Principal) {
     bindings.insert(format!("{handle}.name"), name.to_owned());

@@ -13,6 +13,7 @@ use crate::azure::Azure;
 use crate::case::{self, CaseOptions, Event};
 use crate::cluster::{Cluster, sentence};
 use crate::ledger::Ledger;
+use crate::provision::Group;
 use crate::webhook::WEBHOOK;
 
 /// A connected target for one run.
@@ -24,6 +25,8 @@ pub struct Session {
     pub(crate) azure: Azure,
     pub(crate) facts: Facts,
     pub(crate) journal_start: u64,
+    /// The run's resource group.
+    pub(crate) group: Group,
     environment: Environment,
     left: Mutex<Vec<String>>,
 }
@@ -156,7 +159,9 @@ impl Session {
             capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
         };
         let left = Mutex::default();
+        let group = Group::new(&target.azure.marks.prefix, run_id);
         Ok(Session {
+            group,
             target,
             run_id: run_id.to_owned(),
             ledger,
@@ -201,6 +206,9 @@ impl Session {
         if ends && self.target.azure.transient {
             left.clear();
         }
+        if !self.target.azure.transient {
+            left.extend(self.group.remove(&self.azure.uncancelled(), &self.ledger).await);
+        }
         if left.is_empty()
             && let Err(error) = self.ledger.close()
         {
@@ -242,6 +250,7 @@ pub(crate) mod tests {
                 trust_roots: None,
                 connect: None,
                 journal: None,
+                marks: wi_model::target::Marks::default(),
                 transient: true,
             },
             pods: PodAdditions::default(),

@@ -63,6 +63,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     }
 }
 
+/// Written, the place is lost.
+impl<T: serde::Serialize> serde::Serialize for Located<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
 /// In a schema the place is invisible.
 impl<T: JsonSchema> JsonSchema for Located<T> {
     fn inline_schema() -> bool {

@@ -1,7 +1,10 @@
 //! A target: everything that the engine may know about where it is, as data.
 
+pub mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::capability::Capability;
@@ -67,13 +70,57 @@ pub struct AzureTarget {
     pub connect: Option<SocketAddr>,
     /// Where exchanges can be read back, where [`Capability::RequestJournal`] is there.
     pub journal: Option<String>,
+    /// What tells the things that a run makes from everybody else's.
+    pub marks: Marks,
     /// Whether it ends with the run, and everything made in it: then nothing in it is ever left behind.
     pub transient: bool,
+}
+
+/// What tells the things that a run makes from everybody else's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// Begins the names of resource groups and applications.
+    pub prefix: String,
+    /// After how long what a run made counts as forgotten.
+    pub expires_after: Duration,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Marks { prefix: "wi-conformance".to_owned(), expires_after: Duration::from_secs(6 * 3600) }
+    }
 }
 
 /// How the harness signs in. Never how a pod does.
 #[derive(Debug, Clone)]
 pub enum Credential {
+    /// Each in turn, until one gives a token.
+    FirstOf(Vec<Credential>),
+    /// Whoever is signed in to the Azure CLI.
+    AzureCli,
+    /// An application that trusts the token in a file.
+    TokenFile {
+        /// Client id.
+        client_id: String,
+        /// Path of the token, which is read anew whenever it is needed.
+        path: PathBuf,
+    },
+    /// An application that trusts the token which a CI provider gives to a job.
+    CiToken {
+        /// Client id.
+        client_id: String,
+        /// Where the provider gives it.
+        url: String,
+        /// What the provider asks for.
+        bearer: Secret,
+    },
+    /// An application with a certificate.
+    ClientCertificate {
+        /// Client id.
+        client_id: String,
+        /// The certificate and its private key, as PEM.
+        pem: Secret,
+    },
     /// An application with a client secret.
     ClientSecret {
         /// Client id.
@@ -81,6 +128,31 @@ pub enum Credential {
         /// Its secret.
         secret: Secret,
     },
+}
+
+impl Credential {
+    /// The word by which a target file names it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Credential::FirstOf(_) => "any",
+            Credential::AzureCli => "azure-cli",
+            Credential::TokenFile { .. } => "workload-identity",
+            Credential::CiToken { .. } => "ci-token",
+            Credential::ClientSecret { .. } => "client-secret",
+            Credential::ClientCertificate { .. } => "client-certificate",
+        }
+    }
+
+    /// Every value in it that must never be shown.
+    pub fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Credential::FirstOf(all) => all.iter().flat_map(Credential::secrets).collect(),
+            Credential::AzureCli | Credential::TokenFile { .. } => Vec::new(),
+            Credential::CiToken { bearer: secret, .. }
+            | Credential::ClientSecret { secret, .. }
+            | Credential::ClientCertificate { pem: secret, .. } => vec![secret.clone()],
+        }
+    }
 }
 
 /// What pods need so that real names lead to where Azure is served, and its certificates are trusted.

@@ -194,6 +194,7 @@ impl Known {
             trust_roots: Some(self.state.ca.clone()),
             connect: Some(self.tls),
             journal: Some(self.control.clone()),
+            marks: wi_model::target::Marks::default(),
             transient,
         }
     }

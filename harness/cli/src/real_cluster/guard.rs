@@ -4,12 +4,12 @@
 use k8s_openapi::api::core::v1::Node;
 
 /// More nodes than a test cluster has.
-const MANY_NODES: usize = 10;
+pub(crate) const MANY_NODES: usize = 10;
 /// Words that people give to what must not break.
 const WORDS: [&str; 5] = ["prod", "production", "prd", "live", "customer"];
 
 /// What speaks for production, in words; `None` when nothing does.
-pub(crate) fn looks_like_production(context: &str, server: &str, nodes: &[Node]) -> Option<String> {
+pub(crate) fn looks_like_production(context: &str, server: &str, nodes: &[Node], most: usize) -> Option<String> {
     for (what, text) in [("the context", context), ("the API server", server)] {
         if let Some(word) = word_in(text) {
             return Some(format!("{what} {text} says {word:?}"));
@@ -26,7 +26,7 @@ pub(crate) fn looks_like_production(context: &str, server: &str, nodes: &[Node])
             }
         }
     }
-    (nodes.len() > MANY_NODES).then(|| format!("it has {} nodes", nodes.len()))
+    (nodes.len() > most).then(|| format!("it has {} nodes", nodes.len()))
 }
 
 /// A word of production that stands by itself in a name: `prod-weu`, not `product`.
@@ -49,14 +49,15 @@ mod tests {
 
     #[test]
     fn names_labels_and_size_speak_for_production() {
-        let told = |context: &str, nodes: &[Node]| looks_like_production(context, "https://10.0.0.1", nodes);
+        let told =
+            |context: &str, nodes: &[Node]| looks_like_production(context, "https://10.0.0.1", nodes, MANY_NODES);
         assert_eq!(told("aks-prod-weu", &[]).as_deref(), Some("the context aks-prod-weu says \"prod\""));
         assert_eq!(
             told("dev", &[node(&[("environment", "Production")])]).as_deref(),
             Some("node n has the label environment=Production")
         );
         assert_eq!(told("dev", &vec![node(&[]); 11]).as_deref(), Some("it has 11 nodes"));
-        let server = looks_like_production("dev", "https://live.example.com", &[]);
+        let server = looks_like_production("dev", "https://live.example.com", &[], MANY_NODES);
         assert_eq!(server.as_deref(), Some("the API server https://live.example.com says \"live\""));
     }
 
@@ -64,7 +65,12 @@ mod tests {
     fn words_that_only_hold_one_do_not() {
         for name in ["kind-dev", "product-test", "delivery", "preprod2", "alive"] {
             assert_eq!(
-                looks_like_production(name, "https://127.0.0.1", &[node(&[("kubernetes.io/hostname", "prod")])]),
+                looks_like_production(
+                    name,
+                    "https://127.0.0.1",
+                    &[node(&[("kubernetes.io/hostname", "prod")])],
+                    MANY_NODES
+                ),
                 None,
                 "{name}"
             );

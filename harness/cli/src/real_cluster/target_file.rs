@@ -1,9 +1,9 @@
 //! A target that is named by a file: a kubeconfig, or a few lines that name one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::Deserialize;
 use wi_model::parse::InvalidScenario;
+use wi_model::target::file::TargetFile;
 
 /// The cluster that a file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,21 +14,20 @@ pub(crate) struct NamedCluster {
     pub(crate) context: Option<String>,
 }
 
-/// A target file. Paths are relative to it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TargetFile {
-    /// Path of a kubeconfig.
-    kubeconfig: PathBuf,
-    /// The context in it.
-    context: Option<String>,
+/// What a file named.
+#[derive(Debug, Clone)]
+pub(crate) enum Named {
+    /// A cluster, beside which an emulated Azure is started.
+    Cluster(NamedCluster),
+    /// A cluster and an Azure that are there.
+    Everything(Box<TargetFile>),
 }
 
 /// Reads a target file, or a kubeconfig in its place.
 ///
 /// # Errors
 /// Where it is wrong, with line and column, in one line.
-pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<NamedCluster, String> {
+pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<Named, String> {
     let text = text(path)?;
     let fault = |error: serde_saphyr::Error| {
         let told = InvalidScenario::yaml(&path.display().to_string(), &error);
@@ -36,12 +35,17 @@ pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<NamedCluster, S
     };
     let value: serde_json::Value = serde_saphyr::from_str(&text).map_err(fault)?;
     if value["kind"] == "Config" {
-        return Ok(NamedCluster { kubeconfig: text, context: context.map(str::to_owned) });
+        return Ok(Named::Cluster(NamedCluster { kubeconfig: text, context: context.map(str::to_owned) }));
     }
-    let file: TargetFile = serde_saphyr::from_str(&text).map_err(fault)?;
-    let kubeconfig = path.parent().unwrap_or(Path::new(".")).join(&file.kubeconfig);
+    let file = wi_model::target::file::read(&path.display().to_string(), text.as_bytes())
+        .map_err(|fault| format!("{fault}; `wi-conformance schema target` tells what a target file may hold"))?;
+    if file.azure.is_some() {
+        return Ok(Named::Everything(Box::new(file)));
+    }
+    let kubeconfig = file.kubeconfig.as_ref().map_or("", |path| path.value.as_str());
+    let kubeconfig = path.parent().unwrap_or(Path::new(".")).join(kubeconfig);
     let context = context.map(str::to_owned).or(file.context);
-    Ok(NamedCluster { kubeconfig: self::text(&kubeconfig)?, context })
+    Ok(Named::Cluster(NamedCluster { kubeconfig: self::text(&kubeconfig)?, context }))
 }
 
 fn text(path: &Path) -> Result<String, String> {
@@ -59,8 +63,12 @@ mod tests {
         let kubeconfig = "apiVersion: v1\nkind: Config\n";
         std::fs::write(folder.path().join("k"), kubeconfig).unwrap();
         std::fs::write(folder.path().join("t.yaml"), "kubeconfig: k\ncontext: dev\n").unwrap();
-        let direct = read(&folder.path().join("k"), Some("dev")).unwrap();
-        assert_eq!(direct, read(&folder.path().join("t.yaml"), None).unwrap());
+        let cluster = |name: &str, context| match read(&folder.path().join(name), context).unwrap() {
+            Named::Cluster(cluster) => cluster,
+            other => panic!("{other:?}"),
+        };
+        let direct = cluster("k", Some("dev"));
+        assert_eq!(direct, cluster("t.yaml", None));
         assert_eq!(direct, NamedCluster { kubeconfig: kubeconfig.into(), context: Some("dev".into()) });
     }
 

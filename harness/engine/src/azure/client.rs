@@ -1,26 +1,45 @@
 //! One HTTP client with the target's trust roots, and what every service has in common: tokens, errors, throttling,
 //! long-running operations.
 
+use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use azure_core::credentials::TokenCredential;
 use base64::Engine as _;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use wi_model::secret::Secret;
 use wi_model::target::AzureTarget;
 
+use super::credential::SignIn;
 use crate::settle;
 
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(60);
 /// How often a throttled or failing service is asked again.
-const TRIES: u32 = 5;
+const TRIES: u32 = 12;
 /// The longest pause that a service may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a service may go on refusing for a reason that passes.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How long what one part of Azure knows may take to reach another.
+const SPREAD: Duration = Duration::from_secs(150);
+/// The first pause between looks whether it has.
+const SPREADS: Duration = Duration::from_millis(250);
+/// The pause between looks at an operation where the service does not say.
+const UNTOLD: Duration = Duration::from_millis(100);
+/// What a service says when it is to be asked again, though its status does not tell.
+const PASSING: [&str; 6] = [
+    "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+    "AnotherOperationInProgress",
+    "OperationNotAllowedOnInProgress",
+    "ConcurrentRequest",
+    "Directory_ConcurrencyViolation",
+    "TooManyRequests",
+];
 /// How long a long-running operation may take.
 const OPERATION: Duration = Duration::from_secs(600);
 
@@ -29,7 +48,7 @@ const OPERATION: Duration = Duration::from_secs(600);
 pub(crate) enum AzureError {
     /// The service refused.
     #[error("{method} {url}: {status} {code}: {message}")]
-    Refused { method: Method, url: String, status: u16, code: String, message: String },
+    Refused { method: Method, url: String, status: u16, code: String, message: String, pause: Option<Duration> },
     /// No answer.
     #[error("{method} {url}: no answer: {why}")]
     NoAnswer { method: Method, url: String, why: String },
@@ -47,6 +66,45 @@ pub(crate) enum AzureError {
 impl AzureError {
     pub(crate) fn unexpected(what: &str, expected: &str, found: &str) -> Self {
         AzureError::Unexpected { what: what.to_owned(), expected: expected.to_owned(), found: found.to_owned() }
+    }
+
+    fn no_answer(method: &Method, url: &str, error: reqwest::Error) -> Self {
+        let why = crate::cluster::sentence(&error.without_url());
+        AzureError::NoAnswer { method: method.clone(), url: url.to_owned(), why }
+    }
+
+    /// The pause that a refusal asks for.
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            AzureError::Refused { pause, .. } => *pause,
+            _ => None,
+        }
+    }
+
+    /// Whether it passes by itself.
+    fn passes(&self) -> bool {
+        match self {
+            AzureError::Refused { status: 408 | 429 | 500 | 502 | 503 | 504, .. } | AzureError::NoAnswer { .. } => true,
+            AzureError::Refused { status: 409, code, .. } => PASSING.contains(&code.as_str()),
+            _ => false,
+        }
+    }
+
+    /// Why, in a few words.
+    fn reason(&self) -> String {
+        match self {
+            AzureError::Refused { status, code, .. } => format!("{status} {code}").trim_end().to_owned(),
+            AzureError::NoAnswer { why, .. } => why.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The service's own code of a refusal.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            AzureError::Refused { code, .. } => Some(code),
+            _ => None,
+        }
     }
 
     /// The HTTP status of a refusal.
@@ -90,8 +148,10 @@ impl Resolve for OneAddress {
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(super) http: reqwest::Client,
-    credential: Arc<dyn TokenCredential>,
+    sign_in: Arc<SignIn>,
     pub(super) cancel: CancellationToken,
+    /// What had to be waited for, in words.
+    waits: Arc<Mutex<Vec<String>>>,
 }
 
 /// An answer that was wanted.
@@ -102,25 +162,43 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) fn new(http: reqwest::Client, credential: Arc<dyn TokenCredential>, cancel: CancellationToken) -> Self {
-        Client { http, credential, cancel }
+    pub(crate) fn new(http: reqwest::Client, sign_in: SignIn, cancel: CancellationToken) -> Self {
+        Client { http, sign_in: Arc::new(sign_in), cancel, waits: Arc::default() }
     }
 
     pub(crate) fn uncancelled(&self) -> Self {
         Client { cancel: CancellationToken::new(), ..self.clone() }
     }
 
-    async fn token(&self, scope: &str) -> Result<String, AzureError> {
-        let granted = self.credential.get_token(&[scope], None).await;
-        let granted = granted
-            .map_err(|error| AzureError::NoToken { scope: scope.to_owned(), why: crate::cluster::sentence(&error) })?;
-        Ok(granted.token.secret().to_owned())
+    /// The same client with an empty list of waits.
+    pub(crate) fn noted(&self) -> Self {
+        Client { waits: Arc::default(), ..self.clone() }
+    }
+
+    /// What had to be waited for since the last time somebody asked.
+    pub(crate) fn waits(&self) -> Vec<String> {
+        std::mem::take(&mut *self.waits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells of a wait.
+    pub(crate) fn waited(&self, what: String) {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// The word of the credential by which we are signed in.
+    pub(crate) fn used(&self) -> Option<&'static str> {
+        self.sign_in.used()
+    }
+
+    async fn token(&self, scope: &str) -> Result<Secret, AzureError> {
+        let granted = self.cancel.run_until_cancelled(self.sign_in.token(scope)).await.ok_or(AzureError::Cancelled)?;
+        granted.map_err(|why| AzureError::NoToken { scope: scope.to_owned(), why })
     }
 
     /// The claims of our own token.
     pub(crate) async fn own_claims(&self, scope: &str) -> Result<Value, AzureError> {
         let token = self.token(scope).await?;
-        let payload = token.split('.').nth(1).unwrap_or_default();
+        let payload = token.expose().split('.').nth(1).unwrap_or_default();
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
@@ -130,7 +208,19 @@ impl Client {
         self.attempt(&Method::GET, url, None, None).await?.map(|answer| answer.body)
     }
 
-    /// A signed request. Throttling and passing faults are waited for as the service says.
+    /// A form that is posted without a token, as the identity provider takes it. Gives back status and body, whatever
+    /// they are.
+    pub(crate) async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> Result<(u16, Value), AzureError> {
+        let method = Method::POST;
+        let no_answer = |error: reqwest::Error| AzureError::no_answer(&method, url, error);
+        let sent = self.cancel.run_until_cancelled(self.http.post(url).form(form).send()).await;
+        let response = sent.ok_or(AzureError::Cancelled)?.map_err(no_answer)?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await.unwrap_or_default()))
+    }
+
+    /// A signed request. What passes by itself is waited for, as the service says and within a bound: throttling, a busy
+    /// service, another write at the same time, a connection that broke, a token that has expired.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -138,17 +228,31 @@ impl Client {
         scope: &str,
         body: Option<&Value>,
     ) -> Result<Answer, AzureError> {
-        let mut tries = 0;
+        let began = tokio::time::Instant::now();
+        let (mut tries, mut renewed) = (0, false);
         loop {
             tries += 1;
             let token = self.token(scope).await?;
-            let result = self.attempt(&method, url, Some(&token), body).await?;
-            let Err(AzureError::Refused { status, .. }) = &result else { return result };
-            if tries >= TRIES || !matches!(status, 429 | 500 | 502 | 503 | 504) {
-                return result;
+            let result = self.attempt(&method, url, Some(token.expose()), body).await;
+            let error = match result {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(refused)) => refused,
+                // Nobody knows whether it was done: only what can be done twice is asked for again.
+                Err(lost @ AzureError::NoAnswer { .. }) if repeatable(&method, url) => lost,
+                Err(other) => return Err(other),
+            };
+            if error.status() == Some(401) && !renewed {
+                renewed = true;
+                self.sign_in.forget();
+                self.waited(format!("signed in again: {}", host(url)));
+                continue;
             }
-            let pause = Duration::from_millis(200) * 2u32.pow(tries);
-            settle::rest(pause.min(LONGEST_PAUSE), &self.cancel).await.map_err(|()| AzureError::Cancelled)?;
+            let pause = error.pause().unwrap_or(Duration::from_millis(200) * 2u32.pow(tries.min(8))).min(LONGEST_PAUSE);
+            if tries >= TRIES || !error.passes() || began.elapsed() + pause > PATIENCE {
+                return Err(error);
+            }
+            self.waited(format!("{} ms for {}: {}", pause.as_millis(), host(url), error.reason()));
+            settle::rest(pause, &self.cancel).await.map_err(|()| AzureError::Cancelled)?;
         }
     }
 
@@ -160,36 +264,71 @@ impl Client {
         scope: &str,
         body: Option<&Value>,
     ) -> Result<Answer, AzureError> {
+        let put = method == Method::PUT;
         let answer = self.send(method, url, scope, body).await?;
-        let location = ["azure-asyncoperation", "location"]
-            .iter()
-            .find_map(|name| answer.headers.get(*name)?.to_str().ok().map(str::to_owned));
-        let (StatusCode::ACCEPTED, Some(location)) = (answer.status, location) else { return Ok(answer) };
+        let header = |name: &str| answer.headers.get(name)?.to_str().ok().map(str::to_owned);
+        // A new resource may be answered with 201 and an operation; else only 202 says that there is one.
+        let (location, is_status) = match (header("azure-asyncoperation"), header("location")) {
+            (Some(operation), _) if put || answer.status == StatusCode::ACCEPTED => (operation, true),
+            (None, Some(location)) if answer.status == StatusCode::ACCEPTED => (location, false),
+            _ => return Ok(answer),
+        };
         let began = tokio::time::Instant::now();
-        let mut pause = pause_of(&answer.headers);
+        let mut pause = pause_of(&answer.headers).unwrap_or(UNTOLD);
         loop {
             settle::rest(pause, &self.cancel).await.map_err(|()| AzureError::Cancelled)?;
             let state = self.send(Method::GET, &location, scope, None).await?;
-            let done = match state.body["status"].as_str() {
-                Some(status) => ["Succeeded", "Failed", "Canceled"].contains(&status),
-                None => state.status != StatusCode::ACCEPTED,
+            let status = state.body["status"].as_str();
+            let done = match status {
+                Some(status) if is_status || status_of_operation(status) => !status.eq_ignore_ascii_case("InProgress"),
+                _ => state.status != StatusCode::ACCEPTED,
             };
+            if done && matches!(status, Some("Failed" | "Canceled")) {
+                let why = state.body["error"].to_string();
+                return Err(AzureError::unexpected(url, "an operation that succeeds", &why));
+            }
             if done {
-                return match state.body["status"].as_str() {
-                    Some("Failed" | "Canceled") => {
-                        Err(AzureError::unexpected(url, "an operation that succeeds", &state.body["error"].to_string()))
-                    }
-                    _ => Ok(state),
-                };
+                let waited = began.elapsed().as_millis();
+                self.waited(format!("{waited} ms for an operation of {}", host(url)));
+                // What was made is told by its own address, not by its operation's.
+                return if put && is_status { self.send(Method::GET, url, scope, None).await } else { Ok(state) };
             }
             if began.elapsed() > OPERATION {
-                return Err(AzureError::unexpected(
-                    url,
-                    "an operation that ends",
-                    &format!("none after {} s", OPERATION.as_secs()),
-                ));
+                let found = format!("none after {} s", OPERATION.as_secs());
+                return Err(AzureError::unexpected(url, "an operation that ends", &found));
             }
-            pause = pause_of(&state.headers);
+            pause = pause_of(&state.headers).unwrap_or(pause.max(UNTOLD)).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Asks again while the service does not know yet what another part of it knows already. What was waited is told.
+    pub(crate) async fn eventually<T, F, Fut>(
+        &self,
+        what: &str,
+        not_yet: impl Fn(&AzureError) -> bool,
+        ask: F,
+    ) -> Result<T, AzureError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, AzureError>>,
+    {
+        let began = tokio::time::Instant::now();
+        let mut pause = SPREADS;
+        loop {
+            let error = match ask().await {
+                Ok(done) => {
+                    if pause > SPREADS {
+                        self.waited(format!("{} ms until {what}", began.elapsed().as_millis()));
+                    }
+                    return Ok(done);
+                }
+                Err(error) => error,
+            };
+            if !not_yet(&error) || began.elapsed() > SPREAD {
+                return Err(error);
+            }
+            settle::rest(pause, &self.cancel).await.map_err(|()| AzureError::Cancelled)?;
+            pause = (pause * 3 / 2).min(Duration::from_secs(5));
         }
     }
 
@@ -208,11 +347,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let no_answer = |error: reqwest::Error| AzureError::NoAnswer {
-            method: method.clone(),
-            url: url.to_owned(),
-            why: crate::cluster::sentence(&error.without_url()),
-        };
+        let no_answer = |error: reqwest::Error| AzureError::no_answer(method, url, error);
         let sent = self.cancel.run_until_cancelled(request.send()).await;
         let response = sent.ok_or(AzureError::Cancelled)?.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -228,12 +363,68 @@ impl Client {
             status: status.as_u16(),
             code: text(&body["error"]["code"]),
             message: text(&body["error"]["message"]),
+            pause: pause_of(&headers),
         }))
     }
 }
 
-/// The pause that an answer asks for.
-fn pause_of(headers: &header::HeaderMap) -> Duration {
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    seconds.map_or(Duration::from_millis(100), Duration::from_secs).min(LONGEST_PAUSE)
+/// The pause that an answer asks for, if it does.
+fn pause_of(headers: &header::HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let milliseconds =
+        ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().find_map(number).map(Duration::from_millis);
+    milliseconds.or_else(|| number("retry-after").map(Duration::from_secs)).map(|pause| pause.min(LONGEST_PAUSE))
+}
+
+/// Whether it can be asked for twice without doing more than once.
+fn repeatable(method: &Method, url: &str) -> bool {
+    let path = url.split('?').next().unwrap_or(url);
+    *method != Method::POST || path.ends_with("/purge") || path.ends_with("Credential")
+}
+
+/// Words of an operation's state, as opposed to those of a resource.
+fn status_of_operation(status: &str) -> bool {
+    ["inprogress", "succeeded", "failed", "canceled"].contains(&status.to_ascii_lowercase().as_str())
+}
+
+fn host(url: &str) -> &str {
+    url.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str) -> AzureError {
+        let (method, url, code) = (Method::PUT, "https://a/b".to_owned(), code.to_owned());
+        AzureError::Refused { method, url, status, code, message: String::new(), pause: None }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_does_not() {
+        for (status, code) in [(429, ""), (503, ""), (409, PASSING[0])] {
+            assert!(refused(status, code).passes(), "{status} {code}");
+        }
+        for (status, code) in [(409, "VaultAlreadyExists"), (403, "AuthorizationFailed"), (400, ""), (404, "")] {
+            assert!(!refused(status, code).passes(), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_done_twice_is_not_repeated() {
+        assert!(repeatable(&Method::PUT, "https://a/b?c=d") && repeatable(&Method::DELETE, "https://a/b"));
+        assert!(repeatable(&Method::POST, "https://a/deletedVaults/v/purge?api-version=1"));
+        assert!(!repeatable(&Method::POST, "https://graph/v1.0/applications"));
+    }
+
+    #[test]
+    fn a_pause_is_taken_as_it_is_told_and_never_longer_than_a_minute() {
+        let told = |name: &'static str, value: &'static str| {
+            pause_of(&[(name.parse().unwrap(), header::HeaderValue::from_static(value))].into_iter().collect())
+        };
+        assert_eq!(told("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(told("x-ms-retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(told("retry-after", "86400"), Some(LONGEST_PAUSE));
+        assert_eq!(told("retry-after", "soon"), None);
+    }
 }

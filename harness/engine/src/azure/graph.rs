@@ -1,5 +1,7 @@
 //! Microsoft Graph: app registrations and their service principals.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use wi_model::evidence::Principal;
@@ -22,15 +24,60 @@ pub(crate) struct Application {
     pub(crate) principal: Principal,
 }
 
+/// How applications are looked for.
+pub(crate) enum NamedBy<'a> {
+    /// By their whole name.
+    Whole(&'a str),
+    /// By how it begins.
+    Prefix(&'a str),
+}
+
+fn query(filter: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).append_pair("$filter", filter).finish()
+}
+
 impl Graph<'_> {
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AzureError> {
         let url = format!("{}/v1.0/{path}", self.azure.graph.trim_end_matches('/'));
         Ok(self.client.send(method, &url, &scope(&self.azure.graph), body).await?.body)
     }
 
-    /// Registers an application; its object id is told before anything else is made.
+    /// Applications of this name, or whose name begins so.
+    pub(crate) async fn applications(&self, condition: NamedBy<'_>) -> Result<Vec<Value>, AzureError> {
+        let quoted = |text: &str| text.replace('\'', "''");
+        let filter = match condition {
+            NamedBy::Whole(name) => format!("displayName eq '{}'", quoted(name)),
+            NamedBy::Prefix(prefix) => format!("startswith(displayName,'{}')", quoted(prefix)),
+        };
+        self.list(&format!("applications?{}", query(&filter))).await
+    }
+
+    /// Every page of a list.
+    async fn list(&self, path: &str) -> Result<Vec<Value>, AzureError> {
+        let mut all = Vec::new();
+        let mut url = format!("{}/v1.0/{path}", self.azure.graph.trim_end_matches('/'));
+        loop {
+            let mut page = self.client.send(Method::GET, &url, &scope(&self.azure.graph), None).await?.body;
+            if let Value::Array(items) = page["value"].take() {
+                all.extend(items);
+            }
+            match page["@odata.nextLink"].as_str() {
+                Some(next) => next.clone_into(&mut url),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Registers an application. An answer that was lost is made up for by looking: a second one would be nobody's.
     pub(crate) async fn register(&self, name: &str) -> Result<(String, String), AzureError> {
-        let made = self.send(Method::POST, "applications", Some(&json!({ "displayName": name }))).await?;
+        let body = json!({ "displayName": name, "signInAudience": "AzureADMyOrg" });
+        let made = match self.send(Method::POST, "applications", Some(&body)).await {
+            Err(AzureError::NoAnswer { .. }) => match self.applications(NamedBy::Whole(name)).await?.pop() {
+                Some(made) => made,
+                None => self.send(Method::POST, "applications", Some(&body)).await?,
+            },
+            answer => answer?,
+        };
         let field = |name: &str| {
             made[name]
                 .as_str()
@@ -46,7 +93,22 @@ impl Graph<'_> {
         object_id: String,
         app_id: String,
     ) -> Result<Application, AzureError> {
-        let made = self.send(Method::POST, "servicePrincipals", Some(&json!({ "appId": app_id }))).await?;
+        let body = json!({ "appId": app_id });
+        // A directory that has just made an application may not know it yet.
+        let unknown = |error: &AzureError| {
+            matches!(error.status(), Some(400 | 404)) || matches!(error, AzureError::NoAnswer { .. })
+        };
+        let filter = format!("appId eq '{app_id}'");
+        let make = || async {
+            match self.send(Method::POST, "servicePrincipals", Some(&body)).await {
+                Err(error) if error.status() == Some(409) || matches!(error, AzureError::NoAnswer { .. }) => {
+                    let found = self.list(&format!("servicePrincipals?{}", query(&filter))).await?.pop();
+                    found.ok_or(error)
+                }
+                answer => answer,
+            }
+        };
+        let made = self.client.eventually("the directory knew the new application", unknown, make).await?;
         let principal_id = made["id"].as_str().map(str::to_owned);
         let principal_id =
             principal_id.ok_or_else(|| AzureError::unexpected("the new service principal", "id", "none"))?;
@@ -59,9 +121,21 @@ impl Graph<'_> {
         credential: &FederatedCredential,
     ) -> Result<(), AzureError> {
         let body = json!({ "name": credential.name, "issuer": credential.issuer, "subject": credential.subject, "audiences": [credential.audience] });
-        self.send(Method::POST, &format!("applications/{object_id}/federatedIdentityCredentials"), Some(&body))
-            .await
-            .map(|_| ())
+        let path = format!("applications/{object_id}/federatedIdentityCredentials");
+        let lost = AtomicBool::new(false);
+        let unknown = |error: &AzureError| error.status() == Some(404) || matches!(error, AzureError::NoAnswer { .. });
+        let write = || async {
+            match self.send(Method::POST, &path, Some(&body)).await {
+                // It was written, and the answer was lost.
+                Err(error) if lost.load(Ordering::Relaxed) && error.status() == Some(409) => Ok(()),
+                Err(error) => {
+                    lost.fetch_or(matches!(error, AzureError::NoAnswer { .. }), Ordering::Relaxed);
+                    Err(error)
+                }
+                Ok(_) => Ok(()),
+            }
+        };
+        self.client.eventually("the directory took a federated credential", unknown, write).await
     }
 
     /// Deletes an application, and its place among the deleted ones.

@@ -37,6 +37,11 @@ impl Vault<'_> {
         let url = format!("{}/secrets/{name}{version}?api-version={SECRETS}", self.url.trim_end_matches('/'));
         // The audience of vaults is their domain, in every cloud.
         let scope = format!("https://{}/.default", self.domain);
-        self.client.send(method, &url, &scope, body).await.map(|_| ())
+        // A new vault's name and its access policy take a while to be known where secrets are kept.
+        let unknown = |error: &AzureError| {
+            matches!(error.status(), Some(401 | 403)) || matches!(error, AzureError::NoAnswer { .. })
+        };
+        let write = || async { self.client.send(method.clone(), &url, &scope, body).await.map(|_| ()) };
+        self.client.eventually("a new vault took secrets from us", unknown, write).await
     }
 }

@@ -19,6 +19,15 @@ impl<'de> Deserialize<'de> for Patience {
     }
 }
 
+impl serde::Serialize for Patience {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_millis() {
+            millis if millis % 1000 == 0 => serializer.collect_str(&format_args!("{}s", millis / 1000)),
+            millis => serializer.collect_str(&format_args!("{millis}ms")),
+        }
+    }
+}
+
 fn parse_patience(text: &str) -> Option<Patience> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..split].parse().ok()?;

@@ -1,0 +1,125 @@
+//! Vaults with their rights and secrets.
+
+use wi_model::evidence::Facts;
+use wi_model::plan::Case;
+use wi_model::scenario::{AccessModel, Scenario};
+use wi_model::secret::Secret;
+use wi_model::template::Bindings;
+
+use super::Ground;
+use crate::azure::{AzureError, Policy};
+use crate::bindings::Names;
+use crate::cluster::sentence;
+use crate::lease::Lease;
+use crate::ledger::Owned;
+
+/// How many names are tried for a vault.
+const NAMES: u32 = 4;
+impl Ground<'_> {
+    pub(super) async fn vaults(
+        &self,
+        case: &Case,
+        names: &Names,
+        bindings: &mut Bindings,
+        facts: &mut Facts,
+        lease: &mut Lease,
+    ) -> Result<(), String> {
+        let azure = &case.scenario.given.azure;
+        if azure.vaults.is_empty() {
+            return Ok(());
+        }
+        let own = self.azure.own_object_id().await.map_err(|error| error.to_string())?;
+        let group = self.group.made(self).await?;
+        for (handle, vault) in &azure.vaults {
+            let mut policies =
+                vec![Policy { object_id: own.clone(), secrets: vec!["get", "list", "set", "delete"] }];
+            for policy in &vault.access {
+                let principal = facts
+                    .principals
+                    .get(&policy.to.value)
+                    .ok_or_else(|| format!("no principal {}", policy.to.value))?;
+                let secrets = policy.secrets.iter().map(|right| right.word()).collect();
+                policies.push(Policy { object_id: principal.principal_id.clone(), secrets });
+            }
+            let by_roles = vault.access_model == AccessModel::Roles;
+            let (name, url) = self.vault(&group, handle, names, (by_roles, &policies), lease).await?;
+            let arm = self.azure.arm();
+            if by_roles {
+                arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
+            }
+            for user in &vault.secrets_user {
+                let principal = facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
+                let assigned = arm.make_secrets_user(&group, &name, &principal.principal_id).await;
+                assigned.map_err(|error| error.to_string())?;
+            }
+            bindings.insert(format!("{handle}.group"), group.clone());
+            bindings.insert(format!("{handle}.url"), url.clone());
+            bindings.insert(format!("{handle}.name"), name);
+            facts.vaults.insert(handle.clone(), url);
+        }
+        Ok(())
+    }
+
+    /// Makes a vault. A name that is taken in the world is given up for another; one of a vault that was deleted here is
+    /// freed first.
+    async fn vault(
+        &self,
+        group: &str,
+        handle: &str,
+        names: &Names,
+        (by_roles, policies): (bool, &[Policy]),
+        lease: &mut Lease,
+    ) -> Result<(String, String), String> {
+        let location = self.azure.target().location.clone();
+        let mut attempt = 0;
+        loop {
+            let name = names.vault(handle, attempt);
+            let owned = Owned::Vault { group: group.to_owned(), name: name.clone(), location: location.clone() };
+            lease.take(owned).map_err(|error| sentence(&error))?;
+            let made = match self.azure.arm().put_vault(group, &name, by_roles, policies, self.run_id).await {
+                Err(error) if taken(&error) && self.azure.arm().is_deleted_vault(&location, &name).await => {
+                    let purged = self.azure.arm().purge_vault(&location, &name).await;
+                    purged.map_err(|error| error.to_string())?;
+                    self.azure.arm().put_vault(group, &name, by_roles, policies, self.run_id).await
+                }
+                made => made,
+            };
+            match made {
+                Ok(url) => return Ok((name, url)),
+                Err(error) if taken(&error) && attempt < NAMES => {
+                    lease.forget().map_err(|error| sentence(&error))?;
+                    self.azure.waited(format!("the vault name {name} is somebody else's, so another was taken"));
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    pub(super) async fn secrets(&self, scenario: &Scenario, facts: &mut Facts) -> Result<Vec<Secret>, String> {
+        let mut all = Vec::new();
+        for (handle, vault) in &scenario.given.azure.vaults {
+            let url = facts.vaults.get(handle).cloned().unwrap_or_default();
+            for (name, value) in &vault.secrets {
+                let wanted = Secret::new(value.value().value.clone());
+                facts.secret_sha256.insert((handle.clone(), name.clone()), wanted.sha256());
+                let decoy = || Secret::new(format!("{}-decoy", value.value().value));
+                let stored = if vault.decoy { decoy() } else { wanted.clone() };
+                self.azure.vault(&url).set(name, &stored).await.map_err(|error| error.to_string())?;
+                if !value.enabled() {
+                    self.azure.vault(&url).disable(name).await.map_err(|error| error.to_string())?;
+                }
+                if value.deleted() {
+                    self.azure.vault(&url).delete(name).await.map_err(|error| error.to_string())?;
+                }
+                all.extend([wanted, stored]);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Whether a vault's name is taken, by a vault or by one in deleted state.
+fn taken(error: &AzureError) -> bool {
+    error.status() == Some(409) && matches!(error.code(), Some("VaultAlreadyExists" | "ConflictError" | "Conflict"))
+}
