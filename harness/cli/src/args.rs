@@ -280,6 +280,8 @@ pub(crate) enum Fixture {
     Quickstart,
     /// A program that waits to be ended.
     Pause,
+    /// An admission webhook whose rule is data, in the folder that ADMISSION_POLICY_FOLDER names.
+    AdmissionPolicy,
 }
 
 /// Name of a cluster that stays, where none is given.

@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
         match fixture.fixture {
             Fixture::Quickstart => return crate::entry::exit_code("quickstart"),
             Fixture::Pause => return crate::entry::exit_code("pause"),
+            Fixture::AdmissionPolicy => return crate::entry::exit_code("admission-policy"),
             Fixture::Azure(_) | Fixture::Webhook(_) => {}
         }
     }
@@ -308,7 +309,7 @@ async fn fixture(fixture: Fixture) -> Result<Exit, Stop> {
             .await
             .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
         // Run before any thread is made.
-        Fixture::Quickstart | Fixture::Pause => Ok(()),
+        Fixture::Quickstart | Fixture::Pause | Fixture::AdmissionPolicy => Ok(()),
     };
     signals.abort();
     served.map(|()| Exit::Conformant)

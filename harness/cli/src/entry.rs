@@ -36,6 +36,16 @@ pub(crate) fn run_program(name: &str) -> u8 {
                 wi_quickstart::pause().await;
                 0
             }
+            "admission-policy" => {
+                let folder = std::env::var_os(wi_admission_policy::FOLDER).unwrap_or_default();
+                match wi_admission_policy::serve(folder.into(), wi_quickstart::pause()).await {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        crate::console::tell(error.to_string());
+                        1
+                    }
+                }
+            }
             _ => 64,
         }
     })

@@ -1,9 +1,10 @@
 //! The composition root: starts what a run needs and turns it into a target. The only room that knows every name.
 
+mod clock;
 mod images;
 mod webhook;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -27,8 +28,8 @@ use webhook::Installed;
 const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// Serves every Azure name inside a pod. Of the service range, so that no pod has it.
 const AZURE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 255, 1);
-/// The endpoint of a webhook that runs in this process: an address that only the API server's dialer knows.
-const WEBHOOK_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 255, 2);
+/// The endpoints of webhooks that run in this process: addresses that only the API server's dialer knows.
+const WEBHOOK_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 96, 255, 2), Ipv4Addr::new(10, 96, 255, 3)];
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -40,11 +41,19 @@ pub struct Options {
     /// Folder for what the environment needs on disk while it lasts; the system's temporary one when `None`.
     pub state_dir: Option<PathBuf>,
     pub(crate) defects: Defects,
+    /// Settings of the webhook that a case asks for.
+    pub(crate) settings: BTreeMap<String, String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { webhook: Webhook::reference(), images: Vec::new(), state_dir: None, defects: Defects::default() }
+        Options {
+            webhook: Webhook::reference(),
+            images: Vec::new(),
+            state_dir: None,
+            defects: Defects::default(),
+            settings: BTreeMap::new(),
+        }
     }
 }
 
@@ -93,9 +102,14 @@ pub struct Environment {
 /// Everything that this kind of environment can do, before it is started: plans need no cluster.
 pub(crate) fn capabilities(webhook: &Webhook) -> BTreeSet<Capability> {
     let mut all: BTreeSet<Capability> = Capability::ALL.into();
-    all.remove(&Capability::VirtualTime);
     if *webhook == Webhook::None {
         all.remove(&Capability::Webhook);
+    }
+    if !matches!(webhook, Webhook::Reference { .. }) {
+        all.remove(&Capability::WebhookUpgrade);
+    }
+    if *webhook == Webhook::None {
+        all.remove(&Capability::WebhookSettings);
     }
     all
 }
@@ -151,14 +165,18 @@ impl Environment {
             in_cluster_server: format!("https://{API_SERVICE}:443"),
             tenant_id: azure.tenant_id().to_string(),
             breaks: options.defects.webhook(),
-            address: WEBHOOK_ADDRESS,
+            addresses: WEBHOOK_ADDRESSES,
+            settings: options.settings.clone(),
         };
         let installed = webhook::install(&options.webhook, &installation).await.map_err(EnvironmentError::Webhook)?;
-        if let Some(address) = installed.as_ref().and_then(Installed::address) {
-            routes.set_webhook(address);
-        }
+        routes.set_webhooks(installed.as_ref().map(Installed::addresses).unwrap_or_default());
         let capabilities = capabilities(&options.webhook);
-        let webhook = options.webhook.under_test();
+        let mut webhook = options.webhook.under_test();
+        webhook.upgrade = installed.as_ref().and_then(Installed::upgrade);
+        if options.settings.contains_key("profile") {
+            // Which one it is may change while the case runs; each pod shows it.
+            webhook.profile = None;
+        }
         Ok(Environment { cluster, node, azure, installed, webhook, capabilities, folder, _owner: owner })
     }
 
@@ -196,6 +214,7 @@ impl Environment {
                 kubeconfig: Secret::new(self.cluster.kubeconfig()),
                 context: None,
                 admission_journal: Some("/debug/admission-exchanges".to_owned()),
+                control: Some("/debug".to_owned()),
                 transient: true,
             },
             azure: AzureTarget {
@@ -302,6 +321,7 @@ async fn start_node(
         images: Arc::new(move |image| images.resolve(image)),
         doors,
         clock,
+        clock_moved: tokio::sync::watch::channel(0).1,
         program: "/proc/self/exe".into(),
     };
     ProcessNode::start(options).await.map_err(EnvironmentError::Node)
@@ -311,7 +331,7 @@ async fn start_node(
 #[derive(Default)]
 struct Routes {
     node: OnceLock<NodeRoute>,
-    webhook: OnceLock<SocketAddr>,
+    webhooks: OnceLock<Vec<SocketAddr>>,
 }
 
 type Dial = Arc<
@@ -333,8 +353,8 @@ impl Routes {
         let _ = self.node.set(route);
     }
 
-    fn set_webhook(&self, address: SocketAddr) {
-        let _ = self.webhook.set(address);
+    fn set_webhooks(&self, addresses: Vec<SocketAddr>) {
+        let _ = self.webhooks.set(addresses);
     }
 }
 
@@ -343,10 +363,9 @@ fn dialer(routes: Arc<Routes>) -> wi_embedded_cluster::Dialer {
         if let Some(node) = routes.node.get().filter(|node| (node.owns)(ip)) {
             return (node.dial)(ip, port);
         }
-        let address = match routes.webhook.get() {
-            Some(webhook) if ip == IpAddr::V4(WEBHOOK_ADDRESS) => *webhook,
-            _ => SocketAddr::new(ip, port),
-        };
+        let ours = WEBHOOK_ADDRESSES.iter().position(|ours| ip == IpAddr::V4(*ours));
+        let webhook = ours.and_then(|index| routes.webhooks.get()?.get(index).copied());
+        let address = webhook.unwrap_or_else(|| SocketAddr::new(ip, port));
         Box::pin(tokio::net::TcpStream::connect(address))
     })
 }

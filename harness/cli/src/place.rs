@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 use wi_model::capability::Capability;
+use wi_model::plan::Case;
 use wi_model::record::Phase;
 use wi_model::target::Target;
 
@@ -32,6 +33,18 @@ impl Place {
         match self {
             Place::Embedded(options) => environment::capabilities(&options.webhook),
             Place::Real(options) => options.capabilities(),
+        }
+    }
+
+    /// The same place as a case that has it alone asks for it.
+    pub(crate) fn for_case(&self, case: &Case) -> Place {
+        match self {
+            Place::Embedded(options) => {
+                let wanted = &case.scenario.given.webhook_settings;
+                let settings = wanted.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect();
+                Place::Embedded(Box::new(environment::Options { settings, ..(**options).clone() }))
+            }
+            Place::Real(_) => self.clone(),
         }
     }
 

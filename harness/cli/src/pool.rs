@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 use wi_engine::{CaseOptions, Event, Ledger, Session};
-use wi_model::plan::{Case, Decision, decide};
+use wi_model::plan::{self, Case, Decision, decide};
 use wi_model::record::{Environment as Described, Outcome, Phase, Record};
 use wi_model::secret::Secret;
 use wi_model::target::Credential;
@@ -74,11 +74,11 @@ impl Pool {
     }
 
     async fn shared(&self, tell: &(dyn Fn(&str) + Sync)) -> Result<&Open, Stop> {
-        self.shared.get_or_try_init(|| self.open(&self.run_id, tell)).await
+        self.shared.get_or_try_init(|| self.open(&self.place, &self.run_id, tell)).await
     }
 
-    async fn open(&self, run_id: &str, tell: &(dyn Fn(&str) + Sync)) -> Result<Open, Stop> {
-        let opened = self.place.open(run_id, tell, &self.cancel).await?;
+    async fn open(&self, place: &Place, run_id: &str, tell: &(dyn Fn(&str) + Sync)) -> Result<Open, Stop> {
+        let opened = place.open(run_id, tell, &self.cancel).await?;
         let target = opened.target();
         let connected = async {
             let ledger = Ledger::open(&self.state_dir, run_id, &target);
@@ -133,6 +133,9 @@ impl Pool {
             Ok(open) => open,
             Err(stop) => return unrun(case, Outcome::Blocked, stop.lines.join("; ")),
         };
+        if let Some(why) = unsuited(case, open) {
+            return unrun(case, Outcome::NotApplicable, why);
+        }
         let record = open.session.run(case, &options, &on_event).await;
         if record.outcome == Outcome::Blocked
             && !self.cancel.is_cancelled()
@@ -147,8 +150,12 @@ impl Pool {
 
     async fn run_alone(&self, case: &Case, options: &CaseOptions, on_event: OnEvent<'_>) -> Record {
         let run_id = format!("{}-{}", self.run_id, case.id.replace('/', "-"));
-        match self.open(&run_id, &|_| {}).await {
+        match self.open(&self.place.for_case(case), &run_id, &|_| {}).await {
             Ok(open) => {
+                if let Some(why) = unsuited(case, &open) {
+                    open.close().await;
+                    return unrun(case, Outcome::NotApplicable, why);
+                }
                 let record = open.session.run(case, options, on_event).await;
                 let leftovers = open.close().await;
                 if let Ok(mut alone) = self.alone.lock() {
@@ -182,6 +189,12 @@ impl Open {
         leftovers.extend(self.opened.stop().await);
         leftovers
     }
+}
+
+/// Why a case makes no sense on what was opened.
+fn unsuited(case: &Case, open: &Open) -> Option<String> {
+    let found = open.session.environment();
+    plan::unsuited(case, found.kubernetes.as_deref(), found.profile.as_deref())
 }
 
 /// The record of a case that was not started.

@@ -135,8 +135,15 @@ impl Options {
     /// What such a cluster can do, before it is started.
     pub(crate) fn capabilities(&self) -> BTreeSet<Capability> {
         let mut all: BTreeSet<Capability> = Capability::ALL.into();
-        all.remove(&Capability::VirtualTime);
-        all.remove(&Capability::AdmissionJournal);
+        for other in [
+            Capability::VirtualTime,
+            Capability::AdmissionJournal,
+            Capability::IssuerControl,
+            Capability::WebhookSettings,
+            Capability::WebhookUpgrade,
+        ] {
+            all.remove(&other);
+        }
         match self.webhook {
             Webhook::None => _ = all.remove(&Capability::Webhook),
             // What others rely on is not ours to take away.
@@ -159,6 +166,7 @@ impl Options {
             name,
             profile: profile.map(|profile| profile.word().to_owned()),
             registration: registered.and_then(|registered| registered.registration.clone()),
+            upgrade: None,
         }
     }
 
@@ -229,6 +237,7 @@ impl RealCluster {
                 kubeconfig: Secret::new(self.parts.kubeconfig.clone()),
                 context: None,
                 admission_journal: None,
+                control: None,
                 transient: self.options.stays() == Some(Stays::Nothing),
             },
             azure: known.target(self.parts.emulator_is_ours),

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
             "wi-process-node",
             "wi-azure-emulator",
             "wi-reference-webhook",
+            "wi-admission-policy",
             "wi-quickstart",
         ],
     ),
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("fixtures/process-node", "wi-process-node", &[]),
     ("fixtures/azure-emulator", "wi-azure-emulator", &[]),
     ("fixtures/reference-webhook", "wi-reference-webhook", &[]),
+    ("fixtures/admission-policy", "wi-admission-policy", &[]),
     ("fixtures/quickstart/rust", "wi-quickstart", &[]),
 ];
 

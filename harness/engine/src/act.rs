@@ -1,227 +1,104 @@
-//! Steps into objects, with what pods need so that real names lead to this target's Azure.
+//! Steps into changes of the world, a file for each kind of change.
 
-use std::collections::BTreeMap;
+mod control;
+mod exchange;
+mod objects;
+mod pods;
+mod rights;
 
-use serde_json::{Value, json};
-use wi_model::evidence::{Facts, PodEvidence};
-use wi_model::located::Text;
-use wi_model::scenario::{CreatePod, Step};
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use wi_model::evidence::{PodEvidence, RefusalEvidence};
+use wi_model::scenario::{Refusal, Step};
 use wi_model::target::PodAdditions;
 
-use crate::cluster::{Cluster, Created};
+use crate::azure::Azure;
+use crate::cluster::Cluster;
 use crate::lease::Lease;
-use crate::ledger::Owned;
-use crate::provision::objects_of_manifests;
+use crate::provision::{Provisioned, objects_of_manifests};
 
-/// The ConfigMap that holds the CA bundle, one in each namespace of ours.
-const TRUST: &str = "wi-conformance-trust";
-/// Where it is mounted: below a folder that every node can make.
-const TRUST_PATH: &str = "/var/run/secrets/wi-conformance";
-/// The variables that make each runtime trust a bundle: Go, .NET and Rust; Python; curl; Node.
-const TRUST_VARIABLES: [&str; 4] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
+pub(crate) use objects::ask_again;
+pub(crate) use pods::{image, trust_config_map};
 
-/// The pods of a case, by namespace and name.
+/// The pods of a case, by namespace and name; a workload's as `deployment/NAME`.
 pub(crate) type Pods = BTreeMap<(String, String), PodEvidence>;
-
-/// The CA bundle as an object, where pods need one.
-pub(crate) fn trust_config_map(namespace: &str, pods: &PodAdditions) -> Option<Value> {
-    let bundle = pods.ca_bundle.as_ref()?;
-    Some(json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": TRUST, "namespace": namespace },
-        "data": { "ca.crt": bundle },
-    }))
-}
 
 /// What steps are done with.
 pub(crate) struct Stage<'a> {
     pub(crate) cluster: &'a Cluster,
-    pub(crate) pods: &'a PodAdditions,
-    pub(crate) facts: &'a Facts,
-    pub(crate) namespace: &'a str,
+    pub(crate) azure: &'a Azure,
+    pub(crate) additions: &'a PodAdditions,
+    pub(crate) registration: Option<&'a str>,
+    pub(crate) upgrade: Option<&'a Value>,
+    pub(crate) ready: &'a mut Provisioned,
+    pub(crate) pods: &'a mut Pods,
+    /// Pods that a later step asks to begin another round.
+    pub(crate) asked_again: &'a BTreeSet<String>,
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+/// How a step came out.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// It was taken.
+    Accepted,
+    /// A pod was refused, which its evidence tells.
+    PodRefused(RefusalEvidence),
+    /// Something else was refused.
+    Refused(String, RefusalEvidence),
 }
 
 impl Stage<'_> {
-    /// Does one step. A pod that is refused is evidence; anything else that is refused is an error.
+    /// Does one step.
     ///
     /// # Errors
-    /// What could not be done.
-    pub(crate) async fn perform(&self, step: &Step, lease: &mut Lease, seen: &mut Pods) -> Result<(), String> {
-        let objects = match step {
-            Step::CreatePod(pod) => vec![pod_of(pod, self.namespace)],
-            Step::Apply(manifests) => objects_of_manifests(manifests, self.namespace),
-        };
+    /// What could not be done, for a reason that is not a refusal.
+    pub(crate) async fn perform(&mut self, step: &Step, lease: &mut Lease) -> Result<Done, String> {
+        let namespace = self.ready.namespace.clone();
+        match step {
+            Step::CreatePod(pod) => self.create(pods::pod_of(pod, &namespace), lease).await,
+            Step::Apply(manifests) => self.create_all(objects_of_manifests(manifests, &namespace), lease).await,
+            Step::Patch(change) => self.change(change).await,
+            Step::Delete(gone) => self.delete(gone).await,
+            Step::RestartPod(name) => self.restart(name, lease).await,
+            Step::AskAgain(name) => self.ask_again(&namespace, name).await,
+            Step::AskToken(asked) => self.ask_token(asked).await,
+            // Waiting is the case's own business.
+            Step::Check(_) => Ok(Done::Accepted),
+            Step::AdvanceTime(by) => self.advance_time(by.0).await,
+            Step::SetIssuer(change) => self.set_issuer(*change).await,
+            Step::SetWebhook(state) => self.set_webhook(*state, lease).await,
+            Step::SetSecret(secret) => self.set_secret(secret).await,
+            Step::Trust(trust) => self.trust(trust).await,
+            Step::Distrust(distrust) => self.distrust(distrust).await,
+            Step::Grant(grant) => self.grant(grant).await,
+            Step::Break(fault) => self.break_azure(fault).await,
+        }
+    }
+
+    /// Creates objects in order; the first that is refused is the answer, and ends the step.
+    async fn create_all(&mut self, objects: Vec<Value>, lease: &mut Lease) -> Result<Done, String> {
+        let mut done = Done::Accepted;
         for object in objects {
-            self.create(self.adapt(object), lease, seen).await?;
-        }
-        Ok(())
-    }
-
-    async fn create(&self, object: Value, lease: &mut Lease, seen: &mut Pods) -> Result<(), String> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-        let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
-        let owned = Owned::Object {
-            api_version: text(&object["apiVersion"]),
-            kind: kind.clone(),
-            namespace: namespace.clone(),
-            name: name.clone(),
-        };
-        lease.take(owned).map_err(|error| crate::cluster::sentence(&error))?;
-        let created = self.cluster.create(&object).await.map_err(|why| format!("{kind} {name}: {why}"))?;
-        if kind != "Pod" {
-            return match created {
-                Created::Stored(_) => Ok(()),
-                Created::Refused(refused) => {
-                    Err(format!("{kind} {name} was refused: {} {}", refused.status, refused.message))
-                }
-            };
-        }
-        let mut evidence = PodEvidence { sent: object, ..PodEvidence::default() };
-        match created {
-            Created::Stored(stored) => evidence.stored = Some(stored),
-            Created::Refused(refused) => evidence.refused = Some(refused),
-        }
-        seen.insert((namespace.unwrap_or_default(), name), evidence);
-        Ok(())
-    }
-
-    /// Adds to a pod, or to the template of one, what it needs on this target.
-    fn adapt(&self, mut object: Value) -> Value {
-        if object["kind"] == "Pod" {
-            adapt_spec(&mut object["spec"], self.pods, self.facts);
-        } else if object["spec"]["template"]["spec"].is_object() {
-            adapt_spec(&mut object["spec"]["template"]["spec"], self.pods, self.facts);
-        }
-        object
-    }
-}
-
-fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
-    for list in ["initContainers", "containers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            let brought = container["image"].as_str().and_then(|image| pods.images.get(repository(image)));
-            if let Some(brought) = brought {
-                container["image"] = brought.as_str().into();
-                // It is on the nodes already and nowhere else.
-                container["imagePullPolicy"] = "Never".into();
+            match self.create(object, lease).await? {
+                Done::Accepted => {}
+                // The other pods of a manifest are created all the same: each is evidence of its own.
+                refused @ Done::PodRefused(_) => done = refused,
+                refused @ Done::Refused(..) => return Ok(refused),
             }
         }
-    }
-    if let Some(address) = pods.azure_address {
-        let host = |url: &String| url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let names: Vec<String> =
-            std::iter::once(&facts.authority).chain(facts.vaults.values()).filter_map(host).collect();
-        push(spec, "hostAliases", json!({ "ip": address.to_string(), "hostnames": names }));
-    }
-    if pods.ca_bundle.is_none() {
-        return;
-    }
-    push(spec, "volumes", json!({ "name": TRUST, "configMap": { "name": TRUST } }));
-    for list in ["initContainers", "containers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            push(container, "volumeMounts", json!({ "name": TRUST, "mountPath": TRUST_PATH, "readOnly": true }));
-            for variable in TRUST_VARIABLES {
-                let set =
-                    container["env"].as_array().is_some_and(|env| env.iter().any(|entry| entry["name"] == variable));
-                if !set {
-                    push(container, "env", json!({ "name": variable, "value": format!("{TRUST_PATH}/ca.crt") }));
-                }
-            }
-        }
+        Ok(done)
     }
 }
 
-/// An image's name without tag and digest; a registry's port is no tag.
-fn repository(image: &str) -> &str {
-    let image = image.split('@').next().unwrap_or(image);
-    match image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => image,
-    }
-}
-
-fn push(owner: &mut Value, field: &str, item: Value) {
-    match owner[field].as_array_mut() {
-        Some(items) => items.push(item),
-        None => owner[field] = json!([item]),
-    }
-}
-
-fn pod_of(wanted: &CreatePod, namespace: &str) -> Value {
-    let map = |entries: &BTreeMap<String, Text>| -> Value {
-        entries
-            .iter()
-            .map(|(key, value)| (key.clone(), Value::from(value.value.clone())))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    };
-    let env: Vec<Value> =
-        wanted.env.iter().map(|(name, value)| json!({ "name": name, "value": value.value })).collect();
-    let home = wanted.namespace.as_ref().map_or(namespace, |namespace| namespace.value.as_str());
-    let mut pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": wanted.name.value, "namespace": home, "labels": map(&wanted.labels), "annotations": map(&wanted.annotations) },
-        "spec": { "restartPolicy": "Never", "containers": [{ "name": "app", "image": wanted.image.value, "env": env }] },
-    });
-    if let Some(account) = &wanted.service_account {
-        pod["spec"]["serviceAccountName"] = account.value.clone().into();
-    }
-    if let Some(automount) = wanted.automount {
-        pod["spec"]["automountServiceAccountToken"] = automount.into();
-    }
-    pod
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn adapted(pods: &PodAdditions, object: Value) -> Value {
-        let facts = Facts {
-            authority: "https://login.microsoftonline.com/".into(),
-            vaults: [("kv".to_owned(), "https://kv1.vault.azure.net/".to_owned())].into(),
-            ..Facts::default()
-        };
-        let mut spec = object;
-        adapt_spec(&mut spec, pods, &facts);
-        spec
-    }
-
-    #[test]
-    fn a_target_that_needs_nothing_leaves_a_pod_alone() {
-        let spec = json!({ "containers": [{ "name": "app" }] });
-        assert_eq!(adapted(&PodAdditions::default(), spec.clone()), spec);
-    }
-
-    #[test]
-    fn an_image_that_was_brought_to_the_nodes_takes_the_place_of_the_one_that_is_named() {
-        let images = [("ghcr.io/a/b".to_owned(), "wi/quickstart:1".to_owned())].into();
-        let pods = PodAdditions { images, ..PodAdditions::default() };
-        let spec = json!({ "containers": [
-            { "image": "ghcr.io/a/b:v1" }, { "image": "ghcr.io/a/b@sha256:00", "imagePullPolicy": "Always" }, { "image": "nginx" },
-        ] });
-        let brought = json!({ "image": "wi/quickstart:1", "imagePullPolicy": "Never" });
-        assert_eq!(adapted(&pods, spec), json!({ "containers": [brought, brought, { "image": "nginx" }] }));
-    }
-
-    #[test]
-    fn names_and_trust_reach_every_container_and_keep_what_is_set() {
-        let pods = PodAdditions {
-            azure_address: Some("10.0.0.9".parse().unwrap()),
-            ca_bundle: Some("pem".into()),
-            ..PodAdditions::default()
-        };
-        let spec = json!({
-            "initContainers": [{ "name": "init" }],
-            "containers": [{ "name": "app", "env": [{ "name": "SSL_CERT_FILE", "value": "/mine" }] }],
-        });
-        let spec = adapted(&pods, spec);
-        assert_eq!(spec["hostAliases"][0]["hostnames"], json!(["login.microsoftonline.com", "kv1.vault.azure.net"]));
-        assert_eq!(spec["initContainers"][0]["volumeMounts"][0]["mountPath"], TRUST_PATH);
-        let env = spec["containers"][0]["env"].as_array().unwrap();
-        let values: Vec<&Value> =
-            env.iter().filter(|entry| entry["name"] == "SSL_CERT_FILE").map(|entry| &entry["value"]).collect();
-        assert_eq!(values, ["/mine"]);
-        assert_eq!(env.len(), 4);
+/// How a step must be refused, where it must.
+pub(crate) fn refusal(step: &Step) -> Option<&Refusal> {
+    match step {
+        Step::Apply(manifests) => manifests.refused.as_ref(),
+        Step::Patch(change) => change.refused.as_ref(),
+        Step::Trust(trust) => trust.refused.as_ref(),
+        _ => None,
     }
 }

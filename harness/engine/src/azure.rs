@@ -3,6 +3,8 @@
 mod arm;
 mod client;
 mod graph;
+mod open;
+mod rights;
 mod vault;
 
 use std::sync::Arc;
@@ -69,6 +71,20 @@ impl Azure {
     /// Signs in, so that a credential that does not work is found before anything is made.
     pub(crate) async fn sign_in(&self) -> Result<(), AzureError> {
         self.client.own_claims(&scope(&self.target.resource_manager)).await.map(|_| ())
+    }
+
+    /// An exchange at the identity provider, unsigned: the form is all that it goes by. Gives back status and body.
+    pub(crate) async fn exchange(&self, tenant: &str, form: &[(&str, &str)]) -> Result<(u16, Value), AzureError> {
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.target.authority.trim_end_matches('/'));
+        self.client.post_form(&url, form).await
+    }
+
+    /// Asks for a fault through the control interface of whoever stands in for Azure.
+    pub(crate) async fn control(&self, what: &str, body: &Value) -> Result<(), AzureError> {
+        let Some(journal) = &self.target.journal else {
+            return Err(AzureError::unexpected(what, "a control interface", "none: this Azure is not ours to break"));
+        };
+        self.client.put_open(&format!("{}/{what}", journal.trim_end_matches('/')), body).await
     }
 
     /// What the identity provider and the vaults saw since a number of their record; nothing where nobody keeps one.

@@ -5,6 +5,7 @@ use wi_model::parse;
 use wi_model::scenario::Scenario;
 use wi_model::secret::sha256_hex;
 use wi_model::template::{self, Bindings, UnknownName};
+use wi_model::texts::Texts;
 
 /// Names that no other case and no other run has.
 #[derive(Debug, Clone)]
@@ -25,6 +26,11 @@ impl Names {
     /// The case's own resource group.
     pub(crate) fn group(&self) -> String {
         format!("wi-conformance-{}", &self.hash[..10])
+    }
+
+    /// The case's own resource group, or another one that is its own too.
+    pub(crate) fn group_of(&self, other: bool) -> String {
+        if other { format!("{}-other", self.group()) } else { self.group() }
     }
 
     /// A Service that leads nowhere.
@@ -49,7 +55,7 @@ impl Names {
 /// The first name that is not.
 pub(crate) fn resolve(scenario: &Scenario, bindings: &Bindings) -> Result<Scenario, UnknownName> {
     let mut resolved = scenario.clone();
-    parse::each_text(&mut resolved, &mut |text: &mut Text| {
+    resolved.each_text(&mut |text: &mut Text| {
         text.value = template::fill(&text.value, bindings)?;
         Ok::<(), UnknownName>(())
     })?;

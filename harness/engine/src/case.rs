@@ -1,5 +1,6 @@
 //! One case from start to record: the one place that knows the order of stages.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -8,24 +9,25 @@ use std::time::Instant;
 use futures::FutureExt;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use wi_model::evidence::{Facts, PodEvidence};
+use wi_model::evidence::Facts;
 use wi_model::judge;
-use wi_model::located::Located;
+use wi_model::located::{Located, Position};
 use wi_model::plan::Case;
 use wi_model::record::{Check, Failure, Moment, Outcome, Record};
 use wi_model::redact::Redactor;
-use wi_model::scenario::Expectation;
+use wi_model::scenario::{Expectation, Refusal, Step};
 use wi_model::secret::Secret;
 use wi_model::target::Credential;
 use wi_model::verdict::{Difference, Hop, Judgement};
 
-use crate::act::{Pods, Stage};
+use crate::act::{self, Done, Pods, Stage};
 use crate::evidence::Folder;
 use crate::lease::Lease;
 use crate::observe::Observer;
 use crate::provision::{Ground, Provisioned};
 use crate::session::Session;
 use crate::settle;
+use crate::watch::Watch;
 
 /// How a case is run.
 #[derive(Debug, Clone)]
@@ -98,10 +100,10 @@ pub(crate) async fn run(
         Err(error) => Err(Blocked(format!("the evidence folder {} cannot be written: {error}", folder.display()))),
         Ok(()) => {
             let stages = async {
-                let ready = running.provision(&mut lease).await?;
+                let mut ready = running.provision(&mut lease).await?;
                 redactor = Redactor::new(known_secrets(session).into_iter().chain(ready.secrets.iter().cloned()));
                 given.clone_from(&ready.objects);
-                running.act(&ready, &mut lease, &pods).await?;
+                running.act(&mut ready, &redactor, &mut lease, &pods).await?;
                 running.judge(&ready, &redactor, &pods).await
             };
             // A panic is ours to report, and must not keep what was made from being removed.
@@ -159,48 +161,87 @@ impl Running<'_> {
         }
     }
 
-    async fn act(&mut self, ready: &Provisioned, lease: &mut Lease, pods: &Mutex<Pods>) -> Result<(), Blocked> {
-        let stage = Stage {
-            cluster: &self.session.cluster,
-            pods: &self.session.target.pods,
-            facts: &ready.facts,
-            namespace: &ready.namespace,
-        };
-        for (index, step) in ready.scenario.when.iter().enumerate() {
+    /// Does the steps in order. One that waits for something which never comes ends them: what would follow it was meant
+    /// for another state of the world.
+    async fn act(
+        &mut self,
+        ready: &mut Provisioned,
+        redactor: &Redactor,
+        lease: &mut Lease,
+        pods: &Mutex<Pods>,
+    ) -> Result<(), Blocked> {
+        let session = self.session;
+        let steps = ready.scenario.when.clone();
+        let asked_again = asked_again(&steps);
+        for (index, step) in steps.iter().enumerate() {
             self.note(&format!("step {} (line {})", index + 1, step.at.line));
-            let mut pods = pods.lock().await;
-            let performed = self.options.cancel.run_until_cancelled(stage.perform(&step.value, lease, &mut pods)).await;
-            match performed {
-                Some(Ok(())) => {}
-                Some(Err(why)) => {
-                    return Err(Blocked(format!("{}:{}: step {}: {why}", self.case.file, step.at.line, index + 1)));
+            if let Step::Check(expectation) = &step.value {
+                self.expect(expectation, ready, redactor, pods).await?;
+                if !self.record.failures.is_empty() {
+                    return Ok(());
                 }
-                None => return Err(Blocked("interrupted".to_owned())),
+                continue;
+            }
+            let mut pods = pods.lock().await;
+            let mut stage = Stage {
+                cluster: &session.cluster,
+                azure: &session.azure,
+                additions: &session.target.pods,
+                registration: session.target.webhook.registration.as_deref(),
+                upgrade: session.target.webhook.upgrade.as_ref(),
+                ready,
+                pods: &mut pods,
+                asked_again: &asked_again,
+                cancel: &self.options.cancel,
+            };
+            let performed = self.options.cancel.run_until_cancelled(stage.perform(&step.value, lease)).await;
+            let fault =
+                |why: String| Err(Blocked(format!("{}:{}: step {}: {why}", self.case.file, step.at.line, index + 1)));
+            match (performed, act::refusal(&step.value)) {
+                (None, _) => return Err(Blocked("interrupted".to_owned())),
+                (Some(Err(why)), _) => return fault(why),
+                (Some(Ok(Done::Refused(what, refused))), None) => {
+                    return fault(format!("{what} was refused: {} {}", refused.status, refused.message));
+                }
+                (Some(Ok(done)), Some(wanted)) => self.judge_refusal(wanted, &done, step.at),
+                (Some(Ok(_)), None) => {}
             }
         }
         Ok(())
     }
 
+    /// A step that must be refused.
+    fn judge_refusal(&mut self, wanted: &Refusal, done: &Done, at: Position) {
+        let expected = format!("refused with {} and `{}`", wanted.status, wanted.message.value);
+        let observed = match done {
+            Done::Accepted => Some("accepted".to_owned()),
+            Done::PodRefused(seen) | Done::Refused(_, seen) => {
+                let as_wanted = seen.status == wanted.status && seen.message.contains(&wanted.message.value);
+                (!as_wanted).then(|| format!("refused with {} and `{}`", seen.status, seen.message))
+            }
+        };
+        let expectation = format!("the step is {expected}");
+        let hop = Hop::Admission;
+        let met = observed.is_none();
+        self.record.checks.push(Check { expectation, hop: Some(hop), at, met, looks: 1, waited_ms: 0 });
+        if let Some(observed) = observed {
+            self.note(&format!("broken at {hop}: {observed}"));
+            self.record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
+        }
+    }
+
     /// Judges every expectation in order. After the first that does not hold, the later ones are looked at once: their
     /// state tells what followed from it.
     async fn judge(&mut self, ready: &Provisioned, redactor: &Redactor, pods: &Mutex<Pods>) -> Result<(), Blocked> {
-        let session = self.session;
-        let observer = Observer {
-            cluster: &session.cluster,
-            azure: &session.azure,
-            redactor,
-            journal_since: session.journal_start,
-        };
         for expectation in &ready.scenario.then {
-            let sentence = judge::describe(&expectation.value);
-            self.note(&format!("expecting that {sentence}"));
-            self.expect(expectation, ready, &observer, pods, sentence).await?;
+            self.expect(expectation, ready, redactor, pods).await?;
         }
+        let observer = observer(self.session, redactor);
         let mut pods = pods.lock().await;
         for ((namespace, name), pod) in pods.iter_mut() {
-            let looked = observer.look(namespace, name, pod).await;
+            let looked = observer.look(namespace, pod).await;
             looked
-                .and(observer.explain(namespace, name, pod).await)
+                .and(observer.explain(namespace, pod).await)
                 .map_err(|why| Blocked(format!("the evidence of pod {name}: {why}")))?;
         }
         Ok(())
@@ -210,39 +251,24 @@ impl Running<'_> {
         &mut self,
         expectation: &Located<Expectation>,
         ready: &Provisioned,
-        observer: &Observer<'_>,
+        redactor: &Redactor,
         pods: &Mutex<Pods>,
-        sentence: String,
     ) -> Result<(), Blocked> {
-        let (name, namespace) = expectation.value.pod();
-        let key = (namespace.unwrap_or(&ready.namespace).to_owned(), name.to_owned());
-        let moving = !matches!(expectation.value, Expectation::Admission(_) | Expectation::Pod(_));
+        let sentence = judge::describe(&expectation.value);
+        self.note(&format!("expecting that {sentence}"));
+        let observer = observer(self.session, redactor);
         let patience = expectation.value.within().unwrap_or(self.session.target.patience);
         let bound = if self.record.failures.is_empty() { patience } else { std::time::Duration::ZERO };
+        let watch = Watch { expectation: &expectation.value, ready, observer: &observer, pods, session: self.session };
         let fault = std::sync::Mutex::new(None);
         let look = || async {
-            let mut pods = pods.lock().await;
-            let Some(pod) = pods.get_mut(&key) else {
-                return Judgement::Broken(Difference::at(
-                    Hop::SetUp,
-                    format!("pod {} in namespace {}", key.1, key.0),
-                    "no step created it there",
-                ));
-            };
-            if moving && let Err(why) = observer.look(&key.0, &key.1, pod).await {
-                if let Ok(mut fault) = fault.lock() {
-                    *fault = Some(why.clone());
-                }
-                return Judgement::NotYet(Difference::at(Hop::SetUp, "to look at the pod", why));
-            }
+            let looked = watch.look().await;
+            let (judgement, why) = looked.map_or_else(
+                |why| (Judgement::NotYet(Difference::at(Hop::SetUp, "to look at it", why.clone())), Some(why)),
+                |judgement| (judgement, None),
+            );
             if let Ok(mut fault) = fault.lock() {
-                *fault = None;
-            }
-            let judgement = judge::judge(&expectation.value, pod, &ready.facts);
-            if matches!(judgement, Judgement::NotYet(_)) && !finished(pod) {
-                // Events say why a pod does not start; they are asked for only while it matters.
-                let _ = observer.explain(&key.0, &key.1, pod).await;
-                return judge::judge(&expectation.value, pod, &ready.facts);
+                *fault = why;
             }
             judgement
         };
@@ -250,7 +276,7 @@ impl Running<'_> {
             return Err(Blocked("interrupted".to_owned()));
         };
         if let Some(why) = fault.into_inner().ok().flatten() {
-            return Err(Blocked(format!("the pod could not be looked at: {why}")));
+            return Err(Blocked(format!("it could not be looked at: {why}")));
         }
         let waited_ms = u64::try_from(settled.waited.as_millis()).unwrap_or(u64::MAX);
         let (at, looks) = (expectation.at, settled.looks);
@@ -271,8 +297,18 @@ impl Running<'_> {
     }
 }
 
-fn finished(pod: &PodEvidence) -> bool {
-    matches!(pod.phase(), "Succeeded" | "Failed")
+fn observer<'o>(session: &'o Session, redactor: &'o Redactor) -> Observer<'o> {
+    let (cluster, azure, journal_since) = (&session.cluster, &session.azure, session.journal_start);
+    Observer { cluster, azure, redactor, journal_since }
+}
+
+/// Pods that a step asks to begin another round.
+fn asked_again(steps: &[Located<Step>]) -> BTreeSet<String> {
+    let asked = steps.iter().filter_map(|step| match &step.value {
+        Step::AskAgain(name) => Some(name.value.clone()),
+        _ => None,
+    });
+    asked.collect()
 }
 
 async fn caught(stages: impl Future<Output = Result<(), Blocked>>) -> Result<(), Blocked> {

@@ -1,5 +1,7 @@
 //! A cluster: a client, and what the engine asks of it.
 
+mod tokens;
+
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -31,6 +33,7 @@ const COME_AGAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Cluster {
     client: kube::Client,
     journal: Option<String>,
+    control: Option<String>,
     transient: bool,
 }
 
@@ -72,7 +75,8 @@ impl Cluster {
         config.read_timeout = Some(ANSWER);
         let client = kube::Client::try_from(config)
             .map_err(|error| format!("no client for the cluster: {}", sentence(&error)))?;
-        Ok(Cluster { client, journal: target.admission_journal.clone(), transient: target.transient })
+        let (journal, control) = (target.admission_journal.clone(), target.control.clone());
+        Ok(Cluster { client, journal, control, transient: target.transient })
     }
 
     /// The API server's version.
@@ -111,7 +115,7 @@ impl Cluster {
         }
     }
 
-    async fn get_path(&self, path: &str) -> Result<Value, String> {
+    pub(crate) async fn get_path(&self, path: &str) -> Result<Value, String> {
         let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
         self.client.request(request).await.map_err(|error| format!("GET {path}: {}", sentence(&error)))
     }
@@ -171,6 +175,39 @@ impl Cluster {
     pub(crate) async fn merge(&self, object: &Value, patch: &Value) -> Result<(), kube::Error> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         self.api_of(object).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    }
+
+    /// Changes an object, or a part of it that has an address of its own; a refusal is an answer.
+    ///
+    /// # Errors
+    /// Anything but the API server's own refusal.
+    pub(crate) async fn change(
+        &self,
+        (api_version, kind, namespace, name): (&str, &str, Option<&str>, &str),
+        subresource: Option<&str>,
+        patch: &Value,
+    ) -> Result<Created, String> {
+        let api = self.api(api_version, kind, namespace);
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        created(match subresource {
+            None => api.patch(name, &params, &patch).await,
+            // Lists of a pod are merged by name there, as `kubectl debug` does it.
+            Some(subresource) => {
+                let Patch::Merge(patch) = patch else { return Err("a merge patch".to_owned()) };
+                api.patch_subresource(subresource, name, &params, &Patch::Strategic(patch)).await
+            }
+        })
+    }
+
+    /// Every object of a kind in a namespace.
+    pub(crate) async fn all(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Value>, kube::Error> {
+        let list = self.api(api_version, kind, namespace).list(&ListParams::default()).await?;
+        Ok(list.items.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect())
     }
 
     /// Deletes an object and waits until it is gone. Pods are ended at once: nobody needs what they would still say. A

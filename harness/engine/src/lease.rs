@@ -35,6 +35,19 @@ impl Lease {
         Ok(())
     }
 
+    /// What is to be put back, each as it was at first.
+    pub(crate) fn to_restore(&self) -> Vec<serde_json::Value> {
+        let mut before: Vec<&serde_json::Value> = Vec::new();
+        for (_, owned) in &self.owned {
+            if let Owned::Restore { object, .. } = owned
+                && !before.iter().any(|known| known["metadata"]["name"] == object["metadata"]["name"])
+            {
+                before.push(object);
+            }
+        }
+        before.into_iter().cloned().collect()
+    }
+
     /// Undoes everything, the latest first; `restored` hears when the last thing that others share is as it was. What
     /// cannot be undone is returned in words, and stays in the ledger.
     pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure, restored: impl Fn()) -> Vec<String> {

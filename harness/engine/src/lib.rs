@@ -17,6 +17,7 @@ mod provision;
 mod session;
 mod settle;
 mod sweep;
+mod watch;
 mod webhook;
 
 pub use case::{CaseOptions, Event};

@@ -1,5 +1,7 @@
 //! The world into evidence. Judges nothing.
 
+mod cluster;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -23,22 +25,39 @@ impl Observer<'_> {
     ///
     /// # Errors
     /// Something could not be looked at.
-    pub(crate) async fn look(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
-        if pod.stored.is_none() {
+    pub(crate) async fn look(&self, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        if pod.own {
+            let tokens: Vec<String> =
+                pod.documents.iter().filter_map(|document| document["sha256"].as_str().map(str::to_owned)).collect();
+            pod.exchanges = self.exchanges(namespace, "", &tokens).await?;
             return Ok(());
         }
+        if let (None, Some(workload)) = (&pod.stored, pod.workload.clone()) {
+            pod.stored = self.pod_of(namespace, &workload).await?;
+        }
+        let Some(name) = pod.stored.as_ref().and_then(|stored| stored["metadata"]["name"].as_str()).map(str::to_owned)
+        else {
+            return Ok(());
+        };
+        let name = name.as_str();
         let fault = |error: kube::Error| sentence(&error);
         // The journal is read after the log: what a pod says it did is then already recorded.
         if let Some(latest) = self.cluster.get("v1", "Pod", Some(namespace), name).await.map_err(fault)? {
             pod.latest = Some(latest);
         }
         self.logs(namespace, name, pod).await?;
-        pod.exchanges = self.exchanges(namespace, name).await?;
+        pod.exchanges = self.exchanges(namespace, name, &[]).await?;
         Ok(())
     }
 
     /// Looks at what explains a pod: events, and what webhooks were asked.
-    pub(crate) async fn explain(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
+    pub(crate) async fn explain(&self, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        if pod.own {
+            return Ok(());
+        }
+        let shown = pod.stored.as_ref().unwrap_or(&pod.sent);
+        let name = shown["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let name = name.as_str();
         pod.events = self.cluster.events(namespace, name).await.map_err(|error| sentence(&error))?;
         let journal = self.cluster.admission_journal(namespace).await?;
         let about = |entry: &Value| {
@@ -47,6 +66,32 @@ impl Observer<'_> {
         };
         pod.admission = journal.into_iter().filter(about).collect();
         Ok(())
+    }
+
+    /// A pod that a workload made, directly or through what it made: the first by name.
+    async fn pod_of(&self, namespace: &str, (kind, name): &(String, String)) -> Result<Option<Value>, String> {
+        let api = |kind: &str| match kind {
+            "ReplicationController" => "v1",
+            "Job" | "CronJob" => "batch/v1",
+            _ => "apps/v1",
+        };
+        let mut owners = vec![(kind.clone(), name.clone())];
+        if let Some(between) = match kind.as_str() {
+            "Deployment" => Some("ReplicaSet"),
+            "CronJob" => Some("Job"),
+            _ => None,
+        } {
+            let made =
+                self.cluster.all(api(between), between, Some(namespace)).await.map_err(|error| sentence(&error))?;
+            let made = made.iter().filter(|object| owned(object, &owners));
+            let names: Vec<_> =
+                made.filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned).collect();
+            owners = names.into_iter().map(|name| (between.to_owned(), name)).collect();
+        }
+        let mut pods = self.cluster.all("v1", "Pod", Some(namespace)).await.map_err(|error| sentence(&error))?;
+        pods.retain(|pod| owned(pod, &owners));
+        pods.sort_by_key(|pod| pod["metadata"]["name"].to_string());
+        Ok(pods.into_iter().next())
     }
 
     async fn logs(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
@@ -61,13 +106,16 @@ impl Observer<'_> {
     }
 
     /// What the identity provider saw of this pod, and what vaults saw of the tokens that it was granted.
-    async fn exchanges(&self, namespace: &str, name: &str) -> Result<Vec<Value>, String> {
+    /// Or, of an exchange of our own, what it saw of the tokens with these hashes.
+    async fn exchanges(&self, namespace: &str, name: &str, tokens: &[String]) -> Result<Vec<Value>, String> {
         let journal = self.azure.journal(self.journal_since).await.map_err(|error| error.to_string())?;
         let mut granted = BTreeSet::new();
         let mut mine = Vec::new();
         for entry in journal {
-            let kubernetes = &entry["request"]["form"]["client_assertion"]["claims"]["kubernetes.io"];
-            let of_pod = kubernetes["namespace"] == namespace && kubernetes["pod"]["name"] == name;
+            let assertion = &entry["request"]["form"]["client_assertion"];
+            let kubernetes = &assertion["claims"]["kubernetes.io"];
+            let of_pod = (kubernetes["namespace"] == namespace && kubernetes["pod"]["name"] == name)
+                || tokens.iter().any(|token| assertion["sha256"] == token.as_str());
             let of_token = entry["principal"]["uti"].as_str().is_some_and(|uti| granted.contains(uti));
             if of_pod && let Some(uti) = entry["response"]["body"]["access_token"]["claims"]["uti"].as_str() {
                 granted.insert(uti.to_owned());
@@ -78,6 +126,11 @@ impl Observer<'_> {
         }
         Ok(mine)
     }
+}
+
+fn owned(object: &Value, owners: &[(String, String)]) -> bool {
+    let mut references = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    references.any(|owner| owners.iter().any(|(kind, name)| owner["kind"] == **kind && owner["name"] == **name))
 }
 
 /// Containers that have printed or may have, init containers first.

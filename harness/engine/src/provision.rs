@@ -1,14 +1,16 @@
 //! A plan into a state of Azure and the cluster: through their own interfaces, everything in the lease before it is made.
 
+mod policy;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wi_model::evidence::{Facts, Principal};
 use wi_model::injection::AUDIENCE;
-use wi_model::located::Located;
+use wi_model::located::{Located, Text};
 use wi_model::plan::Case;
-use wi_model::scenario::{ClusterState, Manifests, Scenario};
+use wi_model::scenario::{AccessModel, ClusterState, Identity, Manifests, Scenario, Step};
 use wi_model::secret::Secret;
 use wi_model::target::PodAdditions;
 use wi_model::template::Bindings;
@@ -24,7 +26,9 @@ use crate::webhook;
 /// On every namespace that a run makes.
 pub const RUN_LABEL: &str = "wi-conformance/run";
 /// On a case's own namespace.
-const CASE_LABEL: &str = "wi-conformance/case";
+pub(crate) const CASE_LABEL: &str = "wi-conformance/case";
+
+pub(crate) use policy::foreign_authority;
 
 /// What is ready for a case.
 pub(crate) struct Provisioned {
@@ -38,6 +42,12 @@ pub(crate) struct Provisioned {
     pub(crate) secrets: Vec<Secret>,
     /// Objects of the given state, as sent and as stored.
     pub(crate) objects: Vec<(Value, Value)>,
+    /// Resource group and name of each identity, by handle.
+    pub(crate) identities: BTreeMap<String, (String, String)>,
+    /// Resource group and name of each vault, by handle.
+    pub(crate) vaults: BTreeMap<String, (String, String)>,
+    /// Name of a Service that leads nowhere.
+    pub(crate) nobody: String,
 }
 
 /// What provisioning works with.
@@ -74,23 +84,41 @@ impl Ground<'_> {
         self.trust(&scenario, &names, &bindings).await?;
         let secrets = self.secrets(&scenario, &mut facts).await?;
 
+        let later = scenario.when.iter().filter_map(|step| match &step.value {
+            Step::SetSecret(secret) => Some(Secret::new(secret.value.value.clone())),
+            _ => None,
+        });
+        let secrets = secrets.into_iter().chain(later).collect();
+
         let mut objects = Vec::new();
-        self.own_namespace(&namespace, &case.id, lease).await?;
+        let labels = &scenario.given.namespace_labels;
+        self.own_namespace(&namespace, &case.id, labels, lease).await?;
         let installation = webhook::Installation {
             registration: self.registration,
             cluster: self.cluster,
             namespace: &namespace,
             name: &names.service(),
+            upgrade: None,
             cancel: self.cancel,
         };
         let set = installation.set(scenario.given.webhook, lease).await;
         set.map_err(|why| format!("the webhook's state: {why}"))?;
         for state in &scenario.given.cluster {
+            if let ClusterState::Policy(policy) = &state.value {
+                self.policy(policy, &namespace, &case.id, lease).await?;
+            }
             for object in objects_of(state, &namespace) {
                 objects.push(self.create(object, &namespace, lease).await?);
             }
         }
-        Ok(Provisioned { scenario, namespace, facts, secrets, objects })
+        let azure = &case.scenario.given.azure;
+        let identities = azure.identities.iter().map(|(handle, identity)| {
+            (handle.clone(), (names.group_of(identity.other_group), identity_name(handle, identity).to_owned()))
+        });
+        let vaults = azure.vaults.keys().map(|handle| (handle.clone(), (names.group(), names.vault(handle))));
+        let (identities, vaults) = (identities.collect(), vaults.collect());
+        let nobody = names.service();
+        Ok(Provisioned { scenario, namespace, facts, secrets, objects, identities, vaults, nobody })
     }
 
     /// Identities and service principals, without what they trust: that may name any of them.
@@ -107,10 +135,15 @@ impl Ground<'_> {
             lease.take(Owned::ResourceGroup { name: names.group() }).map_err(|error| sentence(&error))?;
             self.azure.arm().put_group(&names.group(), self.run_id).await.map_err(|error| error.to_string())?;
         }
+        if azure.identities.values().any(|identity| identity.other_group) {
+            let other = names.group_of(true);
+            lease.take(Owned::ResourceGroup { name: other.clone() }).map_err(|error| sentence(&error))?;
+            self.azure.arm().put_group(&other, self.run_id).await.map_err(|error| error.to_string())?;
+        }
         for (handle, identity) in &azure.identities {
-            let name = identity.name.as_ref().map_or(handle.as_str(), |name| name.value.as_str());
-            let principal =
-                self.azure.arm().put_identity(&names.group(), name).await.map_err(|error| error.to_string())?;
+            let name = identity_name(handle, identity);
+            let group = names.group_of(identity.other_group);
+            let principal = self.azure.arm().put_identity(&group, name).await.map_err(|error| error.to_string())?;
             bind(bindings, facts, handle, name, principal);
         }
         for (handle, wanted) in &azure.service_principals {
@@ -153,12 +186,18 @@ impl Ground<'_> {
                 let secrets = policy.secrets.iter().map(|right| right.word()).collect();
                 policies.push(crate::azure::Policy { object_id: principal.principal_id.clone(), secrets });
             }
-            let url = self
-                .azure
-                .arm()
-                .put_vault(&names.group(), &name, &policies)
-                .await
-                .map_err(|error| error.to_string())?;
+            let by_roles = vault.access_model == AccessModel::Roles;
+            let (arm, group) = (self.azure.arm(), names.group());
+            let url = arm.put_vault(&group, &name, by_roles, &policies).await.map_err(|error| error.to_string())?;
+            if by_roles {
+                arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
+            }
+            for user in &vault.secrets_user {
+                let principal =
+                    facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
+                let assigned = arm.make_secrets_user(&group, &name, &principal.principal_id).await;
+                assigned.map_err(|error| error.to_string())?;
+            }
             bindings.insert(format!("{handle}.url"), url.clone());
             bindings.insert(format!("{handle}.name"), name);
             facts.vaults.insert(handle.clone(), url);
@@ -170,13 +209,10 @@ impl Ground<'_> {
     async fn trust(&self, scenario: &Scenario, names: &Names, bindings: &Bindings) -> Result<(), String> {
         let azure = &scenario.given.azure;
         for (handle, identity) in &azure.identities {
-            let name = identity.name.as_ref().map_or(handle.as_str(), |name| name.value.as_str());
+            let name = identity_name(handle, identity);
+            let group = names.group_of(identity.other_group);
             for credential in self.credentials(&identity.federated) {
-                self.azure
-                    .arm()
-                    .put_federated(&names.group(), name, &credential)
-                    .await
-                    .map_err(|error| error.to_string())?;
+                self.azure.arm().put_federated(&group, name, &credential).await.map_err(|error| error.to_string())?;
             }
         }
         for (handle, principal) in &azure.service_principals {
@@ -218,23 +254,39 @@ impl Ground<'_> {
         for (handle, vault) in &scenario.given.azure.vaults {
             let url = facts.vaults.get(handle).cloned().unwrap_or_default();
             for (name, value) in &vault.secrets {
-                let wanted = Secret::new(value.value.clone());
+                let wanted = Secret::new(value.value().value.clone());
                 facts.secret_sha256.insert((handle.clone(), name.clone()), wanted.sha256());
-                let stored = if vault.decoy { Secret::new(format!("{}-decoy", value.value)) } else { wanted.clone() };
+                let decoy = || Secret::new(format!("{}-decoy", value.value().value));
+                let stored = if vault.decoy { decoy() } else { wanted.clone() };
                 self.azure.vault(&url).set(name, &stored).await.map_err(|error| error.to_string())?;
+                if !value.enabled() {
+                    self.azure.vault(&url).disable(name).await.map_err(|error| error.to_string())?;
+                }
+                if value.deleted() {
+                    self.azure.vault(&url).delete(name).await.map_err(|error| error.to_string())?;
+                }
                 all.extend([wanted, stored]);
             }
         }
         Ok(all)
     }
 
-    async fn own_namespace(&self, name: &str, case_id: &str, lease: &mut Lease) -> Result<(), String> {
+    async fn own_namespace(
+        &self,
+        name: &str,
+        case_id: &str,
+        more: &BTreeMap<String, Text>,
+        lease: &mut Lease,
+    ) -> Result<(), String> {
         if self.cluster.wait_for_namespace(name, RUN_LABEL, self.cancel).await? {
             return Err(format!(
                 "namespace {name} is there already; it must be the case's own: delete it, or run `sweep` if a killed run left it"
             ));
         }
-        let labels = json!({ CASE_LABEL: label(case_id) });
+        let mut labels = json!({ CASE_LABEL: label(case_id) });
+        for (key, value) in more {
+            labels[key] = value.value.clone().into();
+        }
         self.create(cluster::namespace(name, labels), name, lease).await.map(|_| ())
     }
 
@@ -284,6 +336,10 @@ impl Ground<'_> {
     }
 }
 
+fn identity_name<'a>(handle: &'a str, identity: &'a Identity) -> &'a str {
+    identity.name.as_ref().map_or(handle, |name| name.value.as_str())
+}
+
 fn bind(bindings: &mut Bindings, facts: &mut Facts, handle: &str, name: &str, principal: Principal) {
     bindings.insert(format!("{handle}.name"), name.to_owned());
     bindings.insert(format!("{handle}.client-id"), principal.client_id.clone());
@@ -299,7 +355,7 @@ pub fn label(text: &str) -> String {
 
 /// The objects of one piece of state, with the case's namespace where none is named.
 fn objects_of(state: &Located<ClusterState>, namespace: &str) -> Vec<Value> {
-    let map = |entries: &BTreeMap<String, wi_model::located::Text>| -> Value {
+    let map = |entries: &BTreeMap<String, Text>| -> Value {
         entries
             .iter()
             .map(|(key, value)| (key.clone(), Value::from(value.value.clone())))
@@ -319,6 +375,7 @@ fn objects_of(state: &Located<ClusterState>, namespace: &str) -> Vec<Value> {
             vec![object]
         }
         ClusterState::Manifests(manifests) => objects_of_manifests(manifests, namespace),
+        ClusterState::Policy(_) => Vec::new(),
     }
 }
 

@@ -227,6 +227,7 @@ pub(crate) mod tests {
                 kubeconfig: Secret::new("{}"),
                 context: None,
                 admission_journal: None,
+                control: None,
                 transient: true,
             },
             azure: AzureTarget {
@@ -244,7 +245,7 @@ pub(crate) mod tests {
                 transient: true,
             },
             pods: PodAdditions::default(),
-            webhook: WebhookUnderTest { name: "none".into(), profile: None, registration: None },
+            webhook: WebhookUnderTest { name: "none".into(), profile: None, registration: None, upgrade: None },
             capabilities: [].into(),
             patience: Duration::from_secs(1),
         }

@@ -27,6 +27,8 @@ pub(crate) struct Installation<'a> {
     pub(crate) namespace: &'a str,
     /// For a Service that leads nowhere.
     pub(crate) name: &'a str,
+    /// The registration of the next version.
+    pub(crate) upgrade: Option<&'a Value>,
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -34,12 +36,12 @@ impl Installation<'_> {
     /// Brings it into a state. What was there is in the lease before it is touched.
     pub(crate) async fn set(&self, state: WebhookState, lease: &mut Lease) -> Result<(), String> {
         if state == WebhookState::Installed {
-            return Ok(());
+            return self.put_back(lease).await;
         }
         let found = self.cluster.webhook_configurations(WEBHOOK, self.registration).await;
         let configurations = found.map_err(|error| sentence(&error))?;
-        if state == WebhookState::Unreachable && configurations.is_empty() {
-            return Err(format!("no webhook {WEBHOOK} is registered, so none can be made unreachable"));
+        if state != WebhookState::Absent && configurations.is_empty() {
+            return Err(format!("no webhook {WEBHOOK} is registered, so none can be changed"));
         }
         for configuration in configurations {
             let restore = Owned::Restore { object: configuration.clone(), noticed_in: Some(self.namespace.to_owned()) };
@@ -47,16 +49,57 @@ impl Installation<'_> {
             match state {
                 WebhookState::Absent => self.withdraw(&configuration).await?,
                 WebhookState::Unreachable => self.misdirect(configuration, lease).await?,
+                WebhookState::Untrusted => self.distrust(configuration).await?,
+                WebhookState::Upgraded => self.upgrade(&configuration).await?,
+                WebhookState::Elsewhere => self.confine(configuration).await?,
                 WebhookState::Installed => {}
             }
         }
         let as_wanted = |asked: Asked| match state {
-            WebhookState::Absent => asked == Asked::Unmutated,
-            WebhookState::Unreachable => asked == Asked::Refused,
-            WebhookState::Installed => true,
+            WebhookState::Absent | WebhookState::Elsewhere => asked == Asked::Unmutated,
+            WebhookState::Unreachable | WebhookState::Untrusted => asked == Asked::Refused,
+            WebhookState::Installed | WebhookState::Upgraded => asked == Asked::Mutated,
         };
         wait_noticed(self.cluster, self.namespace, self.cancel, as_wanted).await;
         Ok(())
+    }
+
+    /// Brings it back as it was before the case's first change, which the lease remembers.
+    async fn put_back(&self, lease: &Lease) -> Result<(), String> {
+        let before = lease.to_restore();
+        for configuration in &before {
+            self.cluster.restore(configuration).await.map_err(|error| sentence(&error))?;
+        }
+        if !before.is_empty() {
+            wait_noticed(self.cluster, self.namespace, self.cancel, |asked| asked == Asked::Mutated).await;
+        }
+        Ok(())
+    }
+
+    /// Registers the next version in place of this one.
+    async fn upgrade(&self, configuration: &Value) -> Result<(), String> {
+        let next = self.upgrade.ok_or("this webhook has no next version to upgrade to")?;
+        let mut next = next.clone();
+        next["metadata"]["name"] = configuration["metadata"]["name"].clone();
+        self.cluster.restore(&next).await.map_err(|error| sentence(&error))
+    }
+
+    /// Has the API server expect a certificate of somebody else.
+    async fn distrust(&self, mut configuration: Value) -> Result<(), String> {
+        use base64::Engine as _;
+        let bundle = base64::engine::general_purpose::STANDARD.encode(crate::provision::foreign_authority()?);
+        for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
+            webhook["clientConfig"]["caBundle"] = bundle.clone().into();
+        }
+        self.cluster.restore(&configuration).await.map_err(|error| sentence(&error))
+    }
+
+    /// Confines it to namespaces that carry a label which the case's own has not.
+    async fn confine(&self, mut configuration: Value) -> Result<(), String> {
+        for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
+            webhook["namespaceSelector"]["matchLabels"]["wi-conformance/included"] = "true".into();
+        }
+        self.cluster.restore(&configuration).await.map_err(|error| sentence(&error))
     }
 
     async fn withdraw(&self, configuration: &Value) -> Result<(), String> {

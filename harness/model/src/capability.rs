@@ -24,11 +24,19 @@ pub enum Capability {
     AdmissionJournal,
     /// The time that the cluster and the identity provider see can be moved by a scenario.
     VirtualTime,
+    /// The webhook's settings may be changed for a case.
+    WebhookSettings,
+    /// The webhook can be upgraded from an older profile to the newest one while a case runs.
+    WebhookUpgrade,
+    /// The keys that the cluster signs tokens with, and what it publishes of them, can be changed by a scenario.
+    IssuerControl,
+    /// Parts of Azure can be made to fail for one case.
+    AzureFaults,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 8] = [
+    pub const ALL: [Capability; 12] = [
         Capability::RunsPods,
         Capability::Webhook,
         Capability::WebhookControl,
@@ -37,6 +45,10 @@ impl Capability {
         Capability::RequestJournal,
         Capability::AdmissionJournal,
         Capability::VirtualTime,
+        Capability::WebhookSettings,
+        Capability::WebhookUpgrade,
+        Capability::IssuerControl,
+        Capability::AzureFaults,
     ];
 
     /// The word used in scenario and target files.
@@ -50,6 +62,10 @@ impl Capability {
             Capability::RequestJournal => "request-journal",
             Capability::AdmissionJournal => "admission-journal",
             Capability::VirtualTime => "virtual-time",
+            Capability::WebhookSettings => "webhook-settings",
+            Capability::WebhookUpgrade => "webhook-upgrade",
+            Capability::IssuerControl => "issuer-control",
+            Capability::AzureFaults => "azure-faults",
         }
     }
 }

@@ -9,8 +9,20 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PodEvidence {
-    /// The pod as we sent it.
+    /// The pod as we sent it; of a workload's pod, the template.
     pub sent: Value,
+    /// The workload that made it, where one did: kind and name.
+    pub workload: Option<(String, String)>,
+    /// Its account as it was just before the pod was created.
+    pub account: Option<Value>,
+    /// Rounds of the program that ended before we had it begin another; they count no longer.
+    pub past_rounds: usize,
+    /// Exchanges that were recorded before that.
+    pub past_exchanges: usize,
+    /// How often we had it begin another round.
+    pub asked: usize,
+    /// Whether there is no pod behind it: an exchange that the harness made itself.
+    pub own: bool,
     /// The pod as the API server first stored it.
     pub stored: Option<Value>,
     /// The API server's refusal.
@@ -29,6 +41,26 @@ pub struct PodEvidence {
     pub admission: Vec<Value>,
     /// What the identity provider and the vaults saw of it, where the target can tell.
     pub exchanges: Vec<Value>,
+}
+
+/// What was seen of the cluster beside its pods, for one expectation.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClusterEvidence {
+    /// The object that is asked for.
+    pub object: Option<Value>,
+    /// Events about it.
+    pub events: Vec<EventEvidence>,
+    /// The discovery document, or why there is none.
+    pub discovery: Option<Result<Value, String>>,
+    /// The published keys, or why there are none.
+    pub keys: Option<Result<Value, String>>,
+    /// The status of a TokenReview.
+    pub review: Option<Value>,
+    /// Places where a credential was found.
+    pub credentials: Vec<String>,
+    /// How many objects were looked through.
+    pub objects: usize,
 }
 
 /// A refusal by the API server.
@@ -88,9 +120,28 @@ pub struct Principal {
 }
 
 impl PodEvidence {
-    /// The last document of this kind.
+    /// The last document of this kind, of a round that counts.
     pub fn document(&self, event: &str) -> Option<&Value> {
-        self.documents.iter().rev().find(|document| document["event"] == event)
+        self.current().iter().rev().find(|document| document["event"] == event)
+    }
+
+    /// The first document of this kind, of any round.
+    pub fn first_document(&self, event: &str) -> Option<&Value> {
+        self.documents.iter().find(|document| document["event"] == event)
+    }
+
+    /// How many rounds have ended.
+    pub fn rounds(&self) -> usize {
+        self.documents.iter().filter(|document| document["event"] == "end").count()
+    }
+
+    /// The documents of the rounds that count.
+    pub fn current(&self) -> &[Value] {
+        let past = self.past_rounds.checked_sub(1).map_or(Some(0), |last| {
+            let mut ends = self.documents.iter().enumerate().filter(|(_, document)| document["event"] == "end");
+            ends.nth(last).map(|(index, _)| index + 1)
+        });
+        &self.documents[past.unwrap_or(self.documents.len())..]
     }
 
     /// Reads quick-start documents and sample lines out of a log. The log must be raw: secrets still in it are hashed

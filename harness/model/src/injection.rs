@@ -21,6 +21,12 @@ pub const LAYOUTS: [Layout; 2] = [
     Layout { profile: "1.5", mount_path: "/var/run/secrets/azure/tokens", token_path: "azure-identity-token" },
 ];
 
+/// What the name of the reserved volume begins with, from 1.6.0 on.
+pub const RESERVED_VOLUME: &str = "azure-workload-identity-reserved-";
+
+/// Annotation of an account or a pod: how long the token shall live, in seconds.
+pub const EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
+
 /// The four variables that workload identity adds.
 pub const VARIABLES: [&str; 4] =
     ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
@@ -40,6 +46,22 @@ impl Layout {
     /// Absolute path of the token file.
     pub fn token_file(&self) -> String {
         format!("{}/{}", self.mount_path, self.token_path)
+    }
+}
+
+impl Layout {
+    /// The volume's name, where the profile derives it: the prefix and 30 hex digits of the SHA-256 of the pod's name, or of
+    /// its `generateName` with ` (prefix)` where it has no name of its own yet.
+    pub fn volume_name(&self, pod: &Value) -> Option<String> {
+        if self.profile == "1.5" {
+            return None;
+        }
+        let text = |field: &str| pod["metadata"][field].as_str().filter(|text| !text.is_empty());
+        let of = match text("generateName") {
+            Some(prefix) => format!("{prefix} (prefix)"),
+            None => text("name")?.to_owned(),
+        };
+        Some(format!("{RESERVED_VOLUME}{}", &crate::secret::sha256_hex(of.as_bytes())[..30]))
     }
 }
 
@@ -137,4 +159,29 @@ pub fn skipped(pod: &Value) -> Vec<&str> {
         .map(str::trim)
         .filter(|name| !name.is_empty())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Computed with the code of version 1.6.0.
+    #[test]
+    fn the_reserved_volume_is_named_after_the_pod_or_its_prefix() {
+        let vectors = [
+            (json!({ "name": "quick-start" }), "a94beddb35177ade9c5d04f292b481"),
+            (
+                json!({ "name": "app-7d9f8c6b5-x2x4z", "generateName": "app-7d9f8c6b5-" }),
+                "29e0d715e96d0fa76486c4aeaff93c",
+            ),
+            (json!({ "generateName": "job-onetime-" }), "ebc689e7a10eb8d72013d9fac46bb6"),
+        ];
+        for (metadata, digits) in vectors {
+            let name = LAYOUTS[0].volume_name(&json!({ "metadata": metadata })).unwrap();
+            assert_eq!((name.as_str(), name.len()), (format!("{RESERVED_VOLUME}{digits}").as_str(), 63));
+        }
+        assert_eq!(LAYOUTS[1].volume_name(&json!({ "metadata": { "name": "p" } })), None);
+    }
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod advice;
+mod cluster;
 mod exchange;
 mod pod;
 mod secret;
@@ -12,7 +13,7 @@ mod token;
 
 use serde_json::Value;
 
-use crate::evidence::{Facts, PodEvidence};
+use crate::evidence::{ClusterEvidence, Facts, PodEvidence};
 use crate::scenario::Expectation;
 use crate::verdict::{Difference, Hop, Judgement};
 
@@ -25,7 +26,32 @@ pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -
         Expectation::Exchange(e) => exchange::judge(e, evidence, facts),
         Expectation::SecretRead(e) => secret::judge(e, evidence, facts),
         Expectation::Log(e) => pod::judge_log(e, evidence),
+        Expectation::Event(_)
+        | Expectation::Object(_)
+        | Expectation::Issuer(_)
+        | Expectation::TokenReview(_)
+        | Expectation::NoCredential(_) => judge_cluster_part(expectation, &ClusterEvidence::default(), facts),
     };
+    judgement(result)
+}
+
+/// Judges an expectation that speaks of something else than a pod.
+pub fn judge_cluster(expectation: &Expectation, evidence: &ClusterEvidence, facts: &Facts) -> Judgement {
+    judgement(judge_cluster_part(expectation, evidence, facts))
+}
+
+fn judge_cluster_part(expectation: &Expectation, evidence: &ClusterEvidence, facts: &Facts) -> Verdict {
+    match expectation {
+        Expectation::Event(e) => cluster::judge_event(e, evidence),
+        Expectation::Object(e) => cluster::judge_object(e, evidence),
+        Expectation::Issuer(e) => cluster::judge_issuer(e, evidence, facts),
+        Expectation::TokenReview(e) => cluster::judge_review(e, evidence),
+        Expectation::NoCredential(e) => cluster::judge_no_credential(e, evidence),
+        _ => Err(broken(Hop::SetUp, "an expectation about the cluster", "one about a pod")),
+    }
+}
+
+fn judgement(result: Verdict) -> Judgement {
     match result {
         Ok(()) => Judgement::Met,
         Err(Unmet::NotYet(difference)) => Judgement::NotYet(difference),
@@ -45,7 +71,11 @@ pub fn describe(expectation: &Expectation) -> String {
             }
         },
         Expectation::Pod(e) => format!("pod {} is stored as described", e.name.value),
-        Expectation::Token(e) => format!("the token of pod {} names {}", e.of.value, e.subject.value),
+        Expectation::Token(e) => match e.renewed {
+            Some(true) => format!("pod {} reads a renewed token that names {}", e.of.value, e.subject.value),
+            Some(false) => format!("pod {} still reads its first token, which names {}", e.of.value, e.subject.value),
+            None => format!("the token of pod {} names {}", e.of.value, e.subject.value),
+        },
         Expectation::Exchange(e) => match &e.outcome {
             ExchangeOutcome::Granted => format!("pod {} is granted an access token", e.by.value),
             ExchangeOutcome::Refused(code) => {
@@ -60,9 +90,24 @@ pub fn describe(expectation: &Expectation) -> String {
             SecretReadOutcome::Forbidden(code) => {
                 format!("pod {} is forbidden to read secret {} with {}", e.by.value, e.secret.value, code.value)
             }
+            SecretReadOutcome::Missing(code) => {
+                format!("pod {} is told that secret {} is not there, with {}", e.by.value, e.secret.value, code.value)
+            }
+            SecretReadOutcome::Unauthorized(text) => {
+                format!("the token of pod {} is not taken for secret {}: `{}`", e.by.value, e.secret.value, text.value)
+            }
             SecretReadOutcome::NotAttempted => format!("pod {} never asks for secret {}", e.by.value, e.secret.value),
         },
         Expectation::Log(e) => format!("pod {} prints `{}`", e.of.value, e.line.value),
+        Expectation::Event(e) => format!("an event {} about {} says `{}`", e.reason.value, e.of.value, e.message.value),
+        Expectation::Object(e) if e.absent => format!("there is no {} {}", e.kind.value, e.name.value),
+        Expectation::Object(e) => format!("{} {} is as described", e.kind.value, e.name.value),
+        Expectation::Issuer(e) => format!("the issuer publishes itself and {} keys", e.keys),
+        Expectation::TokenReview(e) => {
+            let verb = if e.authenticated { "takes" } else { "does not take" };
+            format!("the API server {verb} a token of {} for {}", e.account.value, e.audience.value)
+        }
+        Expectation::NoCredential(_) => "no credential lies in the cluster".to_owned(),
     }
 }
 
@@ -102,7 +147,7 @@ fn document<'a>(evidence: &'a PodEvidence, event: &str, hop: Hop, expected: &str
         return Ok(document);
     }
     if finished(evidence) {
-        let reached = evidence.documents.last().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
+        let reached = evidence.current().last().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
         let hop = if reached == "nothing" { Hop::Pod } else { hop };
         return Err(broken(
             hop,
@@ -126,6 +171,11 @@ fn text(value: &Value) -> String {
 /// Compares one field.
 fn same(hop: Hop, what: &str, expected: &str, observed: &str) -> Verdict {
     if expected == observed { Ok(()) } else { Err(broken(hop, format!("{what} = {expected}"), observed)) }
+}
+
+/// The same, since the round that counts began.
+fn fresh<'a>(evidence: &'a PodEvidence, plane: &'a str) -> impl Iterator<Item = &'a Value> {
+    evidence.exchanges.iter().skip(evidence.past_exchanges).filter(move |exchange| exchange["plane"] == plane)
 }
 
 /// The exchanges of a plane that the identity provider or the vaults recorded.

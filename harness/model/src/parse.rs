@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::located::{Located, Position, Text};
+use crate::scenario::expectation::Subject;
 use crate::scenario::{ClusterState, Expectation, Manifests, Scenario, Step};
 use crate::template;
+use crate::texts::Texts;
 
 /// The largest scenario or manifest file that is read, in bytes. A scenario is a page; anything near this is a mistake.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -139,7 +141,7 @@ fn check(scenario: &Scenario) -> Result<(), Fault> {
     check_handles(scenario)?;
     let names = names(scenario);
     let mut copy = scenario.clone();
-    each_text(&mut copy, &mut |text: &mut Text| {
+    copy.each_text(&mut |text: &mut Text| {
         template::names(&text.value).try_for_each(|name| known(name, &names)).map_err(|reason| (text.at, reason))
     })?;
     for manifests in manifests(scenario) {
@@ -195,8 +197,28 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
     for policy in azure.vaults.values().flat_map(|vault| &vault.access) {
         refer(&policy.to, "identity or service principal", &principals)?;
     }
+    for user in azure.vaults.values().flat_map(|vault| &vault.secrets_user) {
+        refer(user, "identity or service principal", &principals)?;
+    }
     let vaults: Vec<String> = azure.vaults.keys().cloned().collect();
-    for expectation in &scenario.then {
+    let identities: Vec<String> = azure.identities.keys().cloned().collect();
+    for step in &scenario.when {
+        match &step.value {
+            Step::SetSecret(step) => refer(&step.vault, "vault", &vaults)?,
+            Step::Grant(step) => {
+                refer(&step.vault, "vault", &vaults)?;
+                refer(&step.to, "identity or service principal", &principals)?;
+            }
+            Step::Trust(step) => refer(&step.identity, "identity", &identities)?,
+            Step::Distrust(step) => refer(&step.identity, "identity", &identities)?,
+            Step::Break(step) => {
+                let all: Vec<String> = identities.iter().chain(&vaults).cloned().collect();
+                refer(&step.of, "identity or vault", &all)?;
+            }
+            _ => {}
+        }
+    }
+    for expectation in expectations(scenario) {
         match &expectation.value {
             Expectation::Exchange(e) => {
                 if let Some(identity) = &e.identity {
@@ -205,13 +227,34 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
             }
             Expectation::SecretRead(e) => {
                 refer(&e.vault, "vault", &vaults)?;
-                let secrets: Vec<String> = azure.vaults[&e.vault.value].secrets.keys().cloned().collect();
-                refer(&e.secret, "secret", &secrets)?;
+                if !matches!(e.outcome, crate::scenario::SecretReadOutcome::Missing(_)) {
+                    let secrets: Vec<String> = azure.vaults[&e.vault.value].secrets.keys().cloned().collect();
+                    refer(&e.secret, "secret", &secrets)?;
+                }
             }
             _ => {}
         }
     }
+    for state in &scenario.given.cluster {
+        if let ClusterState::Manifests(manifests) = &state.value
+            && manifests.refused.is_some()
+        {
+            return Err((
+                state.at,
+                Reason::Manifest("`refused` belongs to a step: what is given must be taken".into()),
+            ));
+        }
+    }
     Ok(())
+}
+
+/// Every expectation of a scenario: those that a step waits for, and those at its end.
+pub fn expectations(scenario: &Scenario) -> impl Iterator<Item = &Located<Expectation>> {
+    let waited = scenario.when.iter().filter_map(|step| match &step.value {
+        Step::Check(expectation) => Some(&**expectation),
+        _ => None,
+    });
+    waited.chain(&scenario.then)
 }
 
 /// Checks what only the loaded manifests can tell: every expectation speaks of a pod that the scenario creates, and every
@@ -221,11 +264,21 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
 /// The first fault, with its place.
 pub fn check_loaded(path: &str, scenario: &Scenario) -> Result<(), InvalidScenario> {
     let pods = pods(scenario);
-    for expectation in &scenario.then {
-        let (name, _) = expectation.value.pod();
+    let mut named: Vec<(&str, Position)> = Vec::new();
+    for expectation in expectations(scenario) {
+        if let Subject::Pod(name, _) = expectation.value.subject() {
+            named.push((name, expectation.at));
+        }
+    }
+    for step in &scenario.when {
+        if let Step::RestartPod(name) | Step::AskAgain(name) = &step.value {
+            named.push((name, name.at));
+        }
+    }
+    for (name, at) in named {
         if !pods.contains(&name.to_owned()) {
             let reason = Reason::Reference { kind: "pod", name: name.to_owned(), declared: pods };
-            return Err(InvalidScenario::new(path, expectation.at, reason));
+            return Err(InvalidScenario::new(path, at, reason));
         }
     }
     for manifests in manifests(scenario) {
@@ -247,24 +300,36 @@ pub fn check_loaded(path: &str, scenario: &Scenario) -> Result<(), InvalidScenar
     Ok(())
 }
 
-/// Names of the pods that the scenario's steps create.
+/// Kinds that make pods of a template.
+pub const WORKLOADS: [&str; 7] =
+    ["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job", "CronJob"];
+
+/// Names by which expectations may speak of pods: those that steps create, workloads as `deployment/NAME`, and exchanges
+/// that the harness makes itself.
 pub fn pods(scenario: &Scenario) -> Vec<String> {
     let mut pods = Vec::new();
     for step in &scenario.when {
         match &step.value {
             Step::CreatePod(pod) => pods.push(pod.name.value.clone()),
+            Step::AskToken(asked) => pods.push(asked.name.value.clone()),
             Step::Apply(manifests) => {
                 let objects =
                     manifests.loaded.iter().map(|l| &l.object).chain(manifests.objects.iter().map(|o| &o.value));
-                pods.extend(
-                    objects
-                        .filter(|o| o["kind"] == "Pod")
-                        .filter_map(|o| o["metadata"]["name"].as_str().map(str::to_owned)),
-                );
+                pods.extend(objects.filter_map(pods_name));
             }
+            _ => {}
         }
     }
     pods
+}
+
+/// The name by which expectations speak of what an object is or makes, if it is a pod or makes pods.
+pub fn pods_name(object: &Value) -> Option<String> {
+    let (kind, name) = (object["kind"].as_str()?, object["metadata"]["name"].as_str()?);
+    if kind == "Pod" {
+        return Some(name.to_owned());
+    }
+    WORKLOADS.contains(&kind).then(|| format!("{}/{name}", kind.to_lowercase()))
 }
 
 /// All manifests of a scenario, state first.
@@ -275,7 +340,7 @@ pub fn manifests(scenario: &Scenario) -> impl Iterator<Item = &Manifests> {
     });
     let steps = scenario.when.iter().filter_map(|step| match &step.value {
         Step::Apply(manifests) => Some(manifests),
-        Step::CreatePod(_) => None,
+        _ => None,
     });
     state.chain(steps)
 }
@@ -288,144 +353,9 @@ pub fn manifests_mut(scenario: &mut Scenario) -> impl Iterator<Item = &mut Manif
     });
     let steps = scenario.when.iter_mut().filter_map(|step| match &mut step.value {
         Step::Apply(manifests) => Some(manifests),
-        Step::CreatePod(_) => None,
+        _ => None,
     });
     state.chain(steps)
-}
-
-/// Hands every text of a scenario that may hold a `{{ }}` to `change`, strings inside inline objects included.
-///
-/// # Errors
-/// The first error of `change`.
-pub fn each_text<E>(scenario: &mut Scenario, change: &mut dyn FnMut(&mut Text) -> Result<(), E>) -> Result<(), E> {
-    let given = &mut scenario.given;
-    each(&mut given.namespace, change)?;
-    for identity in given.azure.identities.values_mut() {
-        each(&mut identity.name, change)?;
-        federated(&mut identity.federated, change)?;
-    }
-    for principal in given.azure.service_principals.values_mut() {
-        each(&mut principal.name, change)?;
-        federated(&mut principal.federated, change)?;
-    }
-    for vault in given.azure.vaults.values_mut() {
-        each(vault.secrets.values_mut(), change)?;
-    }
-    for state in &mut given.cluster {
-        match &mut state.value {
-            ClusterState::Namespace(namespace) => {
-                change(&mut namespace.name)?;
-                each(namespace.labels.values_mut(), change)?;
-            }
-            ClusterState::ServiceAccount(account) => {
-                change(&mut account.name)?;
-                each(&mut account.namespace, change)?;
-                each(account.annotations.values_mut().chain(account.labels.values_mut()), change)?;
-            }
-            ClusterState::Manifests(manifests) => each_in_manifests(manifests, change)?,
-        }
-    }
-    for step in &mut scenario.when {
-        match &mut step.value {
-            Step::CreatePod(pod) => {
-                change(&mut pod.name)?;
-                change(&mut pod.image)?;
-                each(pod.namespace.iter_mut().chain(&mut pod.service_account), change)?;
-                let maps = pod.labels.values_mut().chain(pod.annotations.values_mut()).chain(pod.env.values_mut());
-                each(maps, change)?;
-            }
-            Step::Apply(manifests) => each_in_manifests(manifests, change)?,
-        }
-    }
-    for expectation in &mut scenario.then {
-        each_in_expectation(&mut expectation.value, change)?;
-    }
-    Ok(())
-}
-
-fn each<'a, E>(
-    texts: impl IntoIterator<Item = &'a mut Text>,
-    change: &mut dyn FnMut(&mut Text) -> Result<(), E>,
-) -> Result<(), E> {
-    texts.into_iter().try_for_each(change)
-}
-
-fn federated<E>(
-    credentials: &mut [Located<crate::scenario::FederatedCredential>],
-    change: &mut dyn FnMut(&mut Text) -> Result<(), E>,
-) -> Result<(), E> {
-    for credential in credentials {
-        let credential = &mut credential.value;
-        change(&mut credential.subject)?;
-        each(credential.name.iter_mut().chain(&mut credential.issuer).chain(&mut credential.audience), change)?;
-    }
-    Ok(())
-}
-
-fn each_in_manifests<E>(
-    manifests: &mut Manifests,
-    change: &mut dyn FnMut(&mut Text) -> Result<(), E>,
-) -> Result<(), E> {
-    each(manifests.values.values_mut(), change)?;
-    for object in &mut manifests.objects {
-        let at = object.at;
-        each_in_value(&mut object.value, at, change)?;
-    }
-    Ok(())
-}
-
-fn each_in_value<E>(
-    value: &mut Value,
-    at: Position,
-    change: &mut dyn FnMut(&mut Text) -> Result<(), E>,
-) -> Result<(), E> {
-    template::each_string(value, &mut |string: &str| {
-        let mut text = Located { value: string.to_owned(), at };
-        change(&mut text)?;
-        Ok(text.value)
-    })
-}
-
-fn each_in_expectation<E>(
-    expectation: &mut Expectation,
-    change: &mut dyn FnMut(&mut Text) -> Result<(), E>,
-) -> Result<(), E> {
-    use crate::scenario::{AdmissionOutcome, ExchangeOutcome, SecretReadOutcome};
-    match expectation {
-        Expectation::Admission(e) => {
-            each(std::iter::once(&mut e.of).chain(&mut e.namespace), change)?;
-            if let AdmissionOutcome::Refused(refusal) = &mut e.outcome {
-                change(&mut refusal.message)?;
-            }
-            Ok(())
-        }
-        Expectation::Pod(e) => {
-            each(std::iter::once(&mut e.name).chain(&mut e.namespace).chain(&mut e.container), change)?;
-            each(e.env.values_mut().chain(&mut e.without_env), change)?;
-            each(e.token_volume.as_mut().map(|volume| &mut volume.audience), change)
-        }
-        Expectation::Token(e) => {
-            let optional = e.namespace.iter_mut().chain(&mut e.issuer).chain(&mut e.audience);
-            each([&mut e.of, &mut e.subject].into_iter().chain(optional), change)
-        }
-        Expectation::Exchange(e) => {
-            each(std::iter::once(&mut e.by).chain(&mut e.namespace), change)?;
-            match &mut e.outcome {
-                ExchangeOutcome::Granted => Ok(()),
-                ExchangeOutcome::Refused(text) | ExchangeOutcome::NotConfigured(text) => change(text),
-            }
-        }
-        Expectation::SecretRead(e) => {
-            each(std::iter::once(&mut e.by).chain(&mut e.namespace), change)?;
-            match &mut e.outcome {
-                SecretReadOutcome::Forbidden(text) => change(text),
-                SecretReadOutcome::Allowed | SecretReadOutcome::NotAttempted => Ok(()),
-            }
-        }
-        Expectation::Log(e) => {
-            each([&mut e.of, &mut e.line].into_iter().chain(&mut e.namespace).chain(&mut e.container), change)
-        }
-    }
 }
 
 #[cfg(test)]

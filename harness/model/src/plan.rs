@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::capability::Capability;
-use crate::scenario::{Scenario, WebhookState};
+use crate::parse;
+use crate::scenario::expectation::Subject;
+use crate::scenario::{ClusterState, Expectation, Scenario, Step, WebhookState};
 
 /// A scenario with its identity.
 #[derive(Debug, Clone)]
@@ -21,7 +23,14 @@ pub struct Case {
 impl Case {
     /// Whether it changes the cluster for everybody, so that nothing may run beside it on the same cluster.
     pub fn alone(&self) -> bool {
-        self.scenario.given.webhook != WebhookState::Installed
+        let given = &self.scenario.given;
+        given.webhook != WebhookState::Installed
+            || !given.webhook_settings.is_empty()
+            || self
+                .scenario
+                .when
+                .iter()
+                .any(|step| matches!(step.value, Step::AdvanceTime(_) | Step::SetWebhook(_) | Step::SetIssuer(_)))
     }
 
     /// The first part of the id.
@@ -33,21 +42,50 @@ impl Case {
     pub fn needs(&self) -> BTreeSet<Capability> {
         let scenario = &self.scenario;
         let mut needs: BTreeSet<Capability> = scenario.needs.iter().map(|need| need.value).collect();
-        if self.alone() {
+        let given = &scenario.given;
+        if given.webhook != WebhookState::Installed {
             needs.insert(Capability::WebhookControl);
         }
-        let azure = &scenario.given.azure;
+        if !given.webhook_settings.is_empty() {
+            needs.insert(Capability::WebhookSettings);
+        }
+        let azure = &given.azure;
         if !(azure.identities.is_empty() && azure.service_principals.is_empty() && azure.vaults.is_empty()) {
             needs.insert(Capability::Azure);
         }
-        use crate::scenario::Expectation;
-        for expectation in &scenario.then {
+        if given.cluster.iter().any(|state| matches!(state.value, ClusterState::Policy(_))) {
+            needs.insert(Capability::RunsPods);
+        }
+        for step in &scenario.when {
+            match &step.value {
+                Step::AdvanceTime(_) => _ = needs.insert(Capability::VirtualTime),
+                Step::SetWebhook(WebhookState::Upgraded) => _ = needs.insert(Capability::WebhookUpgrade),
+                Step::SetWebhook(_) => _ = needs.insert(Capability::WebhookControl),
+                Step::SetIssuer(_) => _ = needs.insert(Capability::IssuerControl),
+                Step::Break(_) => _ = needs.insert(Capability::AzureFaults),
+                Step::AskAgain(_) => _ = needs.insert(Capability::RunsPods),
+                Step::AskToken(_) => needs.extend([Capability::IssuerReachable, Capability::Azure]),
+                _ => {}
+            }
+        }
+        let asked: Vec<&str> = scenario
+            .when
+            .iter()
+            .filter_map(|step| match &step.value {
+                Step::AskToken(asked) => Some(asked.name.value.as_str()),
+                _ => None,
+            })
+            .collect();
+        for expectation in parse::expectations(scenario) {
             match &expectation.value {
-                Expectation::Admission(_) | Expectation::Pod(_) => {}
                 Expectation::Token(_) | Expectation::Log(_) => _ = needs.insert(Capability::RunsPods),
                 Expectation::Exchange(_) | Expectation::SecretRead(_) => {
-                    needs.extend([Capability::RunsPods, Capability::IssuerReachable, Capability::Azure]);
+                    needs.extend([Capability::IssuerReachable, Capability::Azure]);
+                    if !matches!(expectation.value.subject(), Subject::Pod(name, _) if asked.contains(&name)) {
+                        needs.insert(Capability::RunsPods);
+                    }
                 }
+                _ => {}
             }
         }
         needs
@@ -64,6 +102,31 @@ pub enum Decision {
         /// What the target lacks.
         missing: Vec<Capability>,
     },
+}
+
+/// Why a case makes no sense on what was found: an older Kubernetes, or another profile of the webhook. `None` when it
+/// does, and where nothing is known.
+pub fn unsuited(case: &Case, kubernetes: Option<&str>, profile: Option<&str>) -> Option<String> {
+    if let (Some(wanted), Some(found)) = (&case.scenario.kubernetes, kubernetes)
+        && version(found) < version(wanted)
+    {
+        return Some(format!("it needs Kubernetes {} or later, and this is {found}", wanted.value));
+    }
+    let profiles: Vec<&str> = case.scenario.profiles.iter().map(|profile| profile.value.as_str()).collect();
+    match profile {
+        Some(found) if !profiles.is_empty() && !profiles.contains(&found) => {
+            Some(format!("it speaks of webhook profile {}, and this one is {found}", profiles.join(" and ")))
+        }
+        _ => None,
+    }
+}
+
+/// The first two numbers of a version such as `v1.32.4-eks`.
+fn version(text: &str) -> (u32, u32) {
+    let mut numbers = text.trim_start_matches('v').split('.').map(|part| {
+        part.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or_default()
+    });
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// Decides for one case. Needs are learned before anything is touched.

@@ -5,7 +5,10 @@
 use serde_json::Value;
 
 use crate::located::{Located, Text};
-use crate::scenario::{AccessPolicy, ClusterState, FederatedCredential, Scenario, SecretRight, Step, WebhookState};
+use crate::scenario::{
+    AccessModel, AccessPolicy, ClusterState, FederatedCredential, Scenario, SecretRight, Step, StoredSecret,
+    WebhookState,
+};
 
 /// Every defect of the set-up, with a sentence.
 pub const SETUP_DEFECTS: &[(&str, &str)] = &[
@@ -19,6 +22,23 @@ pub const SETUP_DEFECTS: &[(&str, &str)] = &[
     ("setup/adds-pod-label", "every pod carries the label"),
     ("setup/keeps-webhook", "the webhook stays installed and reachable"),
     ("setup/forgets-skip-annotation", "no pod names containers to skip"),
+    ("setup/forgets-account-annotations", "no account carries any annotation"),
+    ("setup/forgets-pod-annotations", "no pod and no template of one carries any annotation"),
+    ("setup/forgets-policy", "no admission policy is there"),
+    ("setup/forgets-namespace-labels", "the case's own namespace carries no label"),
+    ("setup/forgets-settings", "the webhook has its default settings"),
+    ("setup/reads-everything", "every secret is enabled and none is deleted"),
+    ("setup/swaps-access-model", "each vault heeds the other one of its two ways to give rights"),
+    ("setup/skips-patch", "no object is changed by a step"),
+    ("setup/skips-delete", "nothing is deleted by a step"),
+    ("setup/skips-time", "no step lets time go by"),
+    ("setup/skips-issuer", "no step changes what the issuer signs with or publishes"),
+    ("setup/skips-webhook", "no step changes the webhook's installation"),
+    ("setup/skips-secret", "no step writes a secret"),
+    ("setup/skips-trust", "no step adds or removes a federated credential"),
+    ("setup/skips-grant", "no step gives a right"),
+    ("setup/skips-fault", "no step makes a part of Azure fail"),
+    ("setup/asks-in-order", "steps that ask by hand ask with a token that is as it should be"),
     ("setup/stores-another-secret", "the vault holds other values than were asked for"),
 ];
 
@@ -35,7 +55,10 @@ pub fn is_setup_defect(name: &str) -> bool {
 pub fn apply(scenario: &mut Scenario, name: &str) {
     match name {
         "setup/forgets-access-policy" => {
-            scenario.given.azure.vaults.values_mut().for_each(|vault| vault.access.clear())
+            for vault in scenario.given.azure.vaults.values_mut() {
+                vault.access.clear();
+                vault.secrets_user.clear();
+            }
         }
         "setup/grants-every-principal" => grant_everyone(scenario),
         "setup/forgets-federated-credential" => {
@@ -55,12 +78,66 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
         "setup/forgets-skip-annotation" => {
             each_pod(scenario, "annotations", &mut |annotations| annotations.remove(SKIP))
         }
+        "setup/forgets-account-annotations" => each_account(scenario, &mut |annotations| annotations.clear()),
+        "setup/forgets-pod-annotations" => each_pod(scenario, "annotations", &mut |annotations| annotations.clear()),
+        "setup/forgets-policy" => {
+            scenario.given.cluster.retain(|state| !matches!(state.value, ClusterState::Policy(_)));
+            scenario.given.cluster.iter_mut().for_each(|state| {
+                if let ClusterState::Manifests(manifests) = &mut state.value {
+                    let policy = |object: &Value| {
+                        object["kind"].as_str().is_some_and(|kind| kind.starts_with("ValidatingAdmission"))
+                    };
+                    manifests.objects.retain(|object| !policy(&object.value));
+                    manifests.loaded.retain(|loaded| !policy(&loaded.object));
+                }
+            });
+        }
+        "setup/forgets-namespace-labels" => scenario.given.namespace_labels.clear(),
+        "setup/forgets-settings" => scenario.given.webhook_settings.clear(),
+        "setup/reads-everything" => {
+            for vault in scenario.given.azure.vaults.values_mut() {
+                for secret in vault.secrets.values_mut() {
+                    *secret = StoredSecret::Value(secret.value().clone());
+                }
+            }
+        }
+        "setup/swaps-access-model" => {
+            for vault in scenario.given.azure.vaults.values_mut() {
+                vault.access_model = match vault.access_model {
+                    AccessModel::Policies => AccessModel::Roles,
+                    AccessModel::Roles => AccessModel::Policies,
+                };
+            }
+        }
+        "setup/asks-in-order" => {
+            for step in &mut scenario.when {
+                if let Step::AskToken(asked) = &mut step.value {
+                    (asked.forged, asked.audience, asked.scope, asked.tenant_id) = (false, None, None, None);
+                }
+            }
+        }
         "setup/stores-another-secret" => {
             // The expectation keeps the value that was asked for; see `Vault::decoy`.
             scenario.given.azure.vaults.values_mut().for_each(|vault| vault.decoy = true);
         }
-        _ => {}
+        _ => skip_steps(scenario, name),
     }
+}
+
+/// Leaves out the steps of a kind.
+fn skip_steps(scenario: &mut Scenario, name: &str) {
+    scenario.when.retain(|step| match (name, &step.value) {
+        ("setup/skips-patch", Step::Patch(_))
+        | ("setup/skips-delete", Step::Delete(_))
+        | ("setup/skips-time", Step::AdvanceTime(_))
+        | ("setup/skips-issuer", Step::SetIssuer(_))
+        | ("setup/skips-webhook", Step::SetWebhook(_))
+        | ("setup/skips-secret", Step::SetSecret(_))
+        | ("setup/skips-trust", Step::Trust(_) | Step::Distrust(_))
+        | ("setup/skips-grant", Step::Grant(_))
+        | ("setup/skips-fault", Step::Break(_)) => false,
+        _ => true,
+    });
 }
 
 fn grant_everyone(scenario: &mut Scenario) {
@@ -99,6 +176,11 @@ fn trust_this_pod(scenario: &mut Scenario) {
                     subjects.push(format!("system:serviceaccount:{namespace}:{account}"));
                 }
             }
+            Step::AskToken(asked) => {
+                let namespace = asked.namespace.as_ref().map_or(&own, |text| &text.value);
+                subjects.push(format!("system:serviceaccount:{namespace}:{}", asked.account.value));
+            }
+            _ => {}
         }
     }
     subjects.sort();
@@ -132,6 +214,13 @@ impl Entries<'_> {
         }
     }
 
+    fn clear(&mut self) {
+        match self {
+            Entries::Written(map) => map.clear(),
+            Entries::Object(value) => **value = Value::Object(serde_json::Map::new()),
+        }
+    }
+
     fn set(&mut self, key: &str, to: &str) {
         match self {
             Entries::Written(map) => _ = map.insert(key.to_owned(), to.into()),
@@ -145,7 +234,7 @@ fn each_account(scenario: &mut Scenario, change: &mut dyn FnMut(&mut Entries<'_>
         match &mut state.value {
             ClusterState::ServiceAccount(account) => change(&mut Entries::Written(&mut account.annotations)),
             ClusterState::Manifests(manifests) => each_object(manifests, "ServiceAccount", "annotations", change),
-            ClusterState::Namespace(_) => {}
+            ClusterState::Namespace(_) | ClusterState::Policy(_) => {}
         }
     }
 }
@@ -157,6 +246,7 @@ fn each_pod(scenario: &mut Scenario, field: &str, change: &mut dyn FnMut(&mut En
                 change(&mut Entries::Written(if field == "labels" { &mut pod.labels } else { &mut pod.annotations }));
             }
             Step::Apply(manifests) => each_object(manifests, "Pod", field, change),
+            _ => {}
         }
     }
 }
@@ -169,8 +259,18 @@ fn each_object(
 ) {
     let objects =
         manifests.objects.iter_mut().map(|o| &mut o.value).chain(manifests.loaded.iter_mut().map(|l| &mut l.object));
-    for object in objects.filter(|object| object["kind"] == kind) {
-        change(&mut Entries::Object(&mut object["metadata"][field]));
+    for object in objects {
+        if object["kind"] == kind {
+            change(&mut Entries::Object(&mut object["metadata"][field]));
+        }
+        // A template is a pod to be.
+        for path in ["/spec/template", "/spec/jobTemplate/spec/template"] {
+            if kind == "Pod"
+                && let Some(template) = object.pointer_mut(path)
+            {
+                change(&mut Entries::Object(&mut template["metadata"][field]));
+            }
+        }
     }
 }
 
@@ -180,6 +280,17 @@ mod tests {
 
     const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
 
+    /// Defects that bite on what the plain scenario has not.
+    const OTHERWISE: [&str; 6] = [
+        "setup/forgets-policy",
+        "setup/forgets-namespace-labels",
+        "setup/forgets-settings",
+        "setup/reads-everything",
+        "setup/swaps-access-model",
+        "setup/asks-in-order",
+    ];
+    const RICHER: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
+
     #[test]
     fn every_defect_of_the_set_up_changes_a_scenario_that_it_can_bite() {
         let original = crate::parse::scenario("s.yaml", SCENARIO.as_bytes()).unwrap();
@@ -187,6 +298,10 @@ mod tests {
             let mut changed = original.clone();
             if *name == "setup/keeps-webhook" {
                 changed.given.webhook = WebhookState::Absent;
+            }
+            if name.starts_with("setup/skips-") || OTHERWISE.contains(name) {
+                let richer = crate::parse::scenario("s.yaml", RICHER.as_bytes()).unwrap();
+                changed = richer;
             }
             if *name == "setup/adds-pod-label" {
                 apply(&mut changed, "setup/forgets-pod-label");

@@ -35,6 +35,9 @@ pub struct ClusterTarget {
     pub context: Option<String>,
     /// Path on the API server that gives back admission exchanges, where [`Capability::AdmissionJournal`] is there.
     pub admission_journal: Option<String>,
+    /// Prefix of the paths on the API server that change its time and its issuer, where [`Capability::VirtualTime`] or
+    /// [`Capability::IssuerControl`] is there.
+    pub control: Option<String>,
     /// Whether it ends with the run, and everything made in it: then nothing in it is ever left behind.
     pub transient: bool,
 }
@@ -101,4 +104,6 @@ pub struct WebhookUnderTest {
     pub profile: Option<String>,
     /// The MutatingWebhookConfiguration that registers it; every one that names the webhook when `None`.
     pub registration: Option<String>,
+    /// The MutatingWebhookConfiguration of its next version, where a case may upgrade to one.
+    pub upgrade: Option<serde_json::Value>,
 }

@@ -1,5 +1,6 @@
 //! The webhook under test, and how it is installed.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::patience;
 /// Namespace, Service and objects have the names of the upstream installation, so that its users recognise them.
 const NAMESPACE: &str = "azure-workload-identity-system";
 const SERVICE: &str = "azure-wi-webhook-webhook-service";
+/// The Service of the version that a case upgrades to.
+const NEXT_SERVICE: &str = "azure-wi-webhook-next-service";
 const ACCOUNT: &str = "azure-wi-webhook-admin";
 const CERTIFICATE: &str = "azure-wi-webhook-server-cert";
 const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
@@ -81,44 +84,72 @@ impl Webhook {
                 name: format!("reference {}", profile.word()),
                 profile: Some(profile.word().to_owned()),
                 registration: None,
+                upgrade: None,
             },
             Webhook::Exec { program, profile, .. } => WebhookUnderTest {
                 name: format!("exec:{}", program.file_name().unwrap_or_default().to_string_lossy()),
                 profile: profile.map(|profile| profile.word().to_owned()),
                 registration: None,
+                upgrade: None,
             },
-            Webhook::None => WebhookUnderTest { name: "none".to_owned(), profile: None, registration: None },
+            Webhook::None => {
+                WebhookUnderTest { name: "none".to_owned(), profile: None, registration: None, upgrade: None }
+            }
         }
     }
 }
 
 /// What an installation needs to know.
+#[derive(Clone)]
 pub(super) struct Installation {
     pub(super) kubeconfig: String,
     pub(super) in_cluster_server: String,
     pub(super) tenant_id: String,
     pub(super) breaks: std::collections::BTreeSet<String>,
-    pub(super) address: Ipv4Addr,
+    /// Where the API server looks for webhooks of this process.
+    pub(super) addresses: [Ipv4Addr; 2],
+    /// Settings that differ from its defaults.
+    pub(super) settings: BTreeMap<String, String>,
 }
 
 /// An installed webhook.
 pub(super) enum Installed {
-    InProcess(Box<ReferenceWebhook>),
+    InProcess(Box<InProcess>),
     AsPod,
 }
 
+/// The reference webhook, and, where the case begins with an older profile, the newest one beside it.
+pub(super) struct InProcess {
+    current: ReferenceWebhook,
+    next: Option<(ReferenceWebhook, Value)>,
+}
+
 impl Installed {
-    /// Where the API server's dialer finds it, if not through its pod.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
+    /// Where the API server's dialer finds it, if not through its pod: the registered one, then the one beside it.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         match self {
-            Installed::InProcess(webhook) => Some(webhook.address()),
+            Installed::InProcess(webhook) => {
+                let next = webhook.next.as_ref().map(|(next, _)| next.address());
+                std::iter::once(webhook.current.address()).chain(next).collect()
+            }
+            Installed::AsPod => Vec::new(),
+        }
+    }
+
+    /// The registration of the next version, where there is one.
+    pub(super) fn upgrade(&self) -> Option<Value> {
+        match self {
+            Installed::InProcess(webhook) => webhook.next.as_ref().map(|(_, registration)| registration.clone()),
             Installed::AsPod => None,
         }
     }
 
     pub(super) async fn stop(self) {
         if let Installed::InProcess(webhook) = self {
-            webhook.stop().await;
+            webhook.current.stop().await;
+            if let Some((next, _)) = webhook.next {
+                next.stop().await;
+            }
         }
     }
 }
@@ -133,16 +164,43 @@ pub(super) async fn install(webhook: &Webhook, installation: &Installation) -> R
 }
 
 async fn in_process(profile: Profile, installation: &Installation) -> Result<Installed, String> {
-    let certificate = Certificate::of_service(SERVICE, NAMESPACE)?;
-    let config = Config {
-        profile: match profile {
-            Profile::V1_5 => wi_reference_webhook::Profile::V1_5,
-            Profile::V1_6 => wi_reference_webhook::Profile::V1_6,
-        },
-        tenant_id: installation.tenant_id.clone(),
-        breaks: installation.breaks.clone(),
-        ..Config::default()
+    let client = client(&installation.kubeconfig, None).await?;
+    let started = start(config(profile, installation)?, SERVICE, installation.addresses[0], installation).await?;
+    for object in started.objects {
+        apply(&client, object).await?;
+    }
+    let begins_with = installation.settings.get("profile");
+    let next = if begins_with.is_some_and(|profile| profile != Profile::V1_6.word()) {
+        let newest = Installation { settings: BTreeMap::new(), ..installation.clone() };
+        let next = start(config(Profile::V1_6, &newest)?, NEXT_SERVICE, installation.addresses[1], &newest).await?;
+        let mut registration = Value::Null;
+        for object in next.objects {
+            if object["kind"] == "MutatingWebhookConfiguration" {
+                registration = object;
+            } else {
+                apply(&client, object).await?;
+            }
+        }
+        Some((next.webhook, registration))
+    } else {
+        None
     };
+    Ok(Installed::InProcess(Box::new(InProcess { current: started.webhook, next })))
+}
+
+/// A webhook in this process, and the objects that register it under a Service.
+struct Started {
+    webhook: ReferenceWebhook,
+    objects: Vec<Value>,
+}
+
+async fn start(
+    config: Config,
+    service: &str,
+    address: Ipv4Addr,
+    installation: &Installation,
+) -> Result<Started, String> {
+    let certificate = Certificate::of_service(service, NAMESPACE)?;
     let options = wi_reference_webhook::Options {
         config,
         kubeconfig: installation.kubeconfig.clone(),
@@ -152,22 +210,35 @@ async fn in_process(profile: Profile, installation: &Installation) -> Result<Ins
         tls: Tls { cert_pem: certificate.cert.clone(), key_pem: certificate.key.clone() },
     };
     let webhook = ReferenceWebhook::start(options).await.map_err(|error| crate::exit::chain(&error))?;
-    let client = client(&installation.kubeconfig, None).await?;
     let mut objects = registration(&certificate.ca, &installation.breaks);
-    // It has no pod, so its Service selects none and names its endpoint by hand.
-    for object in objects.iter_mut().filter(|object| object["kind"] == "Service") {
-        if let Some(spec) = object["spec"].as_object_mut() {
-            spec.remove("selector");
+    for object in &mut objects {
+        if object["kind"] == "Service" {
+            object["metadata"]["name"] = service.into();
+            // It has no pod, so its Service selects none and names its endpoint by hand.
+            if let Some(spec) = object["spec"].as_object_mut() {
+                spec.remove("selector");
+            }
+        }
+        for webhook in object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
+            webhook["clientConfig"]["service"]["name"] = service.into();
         }
     }
     objects.push(json!({
-        "apiVersion": "v1", "kind": "Endpoints", "metadata": { "name": SERVICE, "namespace": NAMESPACE },
-        "subsets": [{ "addresses": [{ "ip": installation.address.to_string() }], "ports": [{ "port": 9443 }] }],
+        "apiVersion": "v1", "kind": "Endpoints", "metadata": { "name": service, "namespace": NAMESPACE },
+        "subsets": [{ "addresses": [{ "ip": address.to_string() }], "ports": [{ "port": 9443 }] }],
     }));
-    for object in objects {
-        apply(&client, object).await?;
-    }
-    Ok(Installed::InProcess(Box::new(webhook)))
+    Ok(Started { webhook, objects })
+}
+
+/// The settings of the case over those of the run.
+fn config(profile: Profile, installation: &Installation) -> Result<Config, String> {
+    let mut settings: BTreeMap<&str, &str> =
+        [("profile", profile.word()), ("tenant-id", installation.tenant_id.as_str())].into();
+    settings.extend(installation.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let args = wi_reference_webhook::Args::of_settings(settings)?;
+    let mut config = args.config(Config::default().kubernetes_version).map_err(|error| crate::exit::chain(&error))?;
+    config.breaks.clone_from(&installation.breaks);
+    Ok(config)
 }
 
 async fn as_pod(cert_rotation: bool, installation: &Installation) -> Result<Installed, String> {
@@ -189,7 +260,7 @@ async fn as_pod(cert_rotation: bool, installation: &Installation) -> Result<Inst
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "webhook-kubeconfig", "namespace": NAMESPACE },
         "stringData": { "kubeconfig": in_cluster_kubeconfig(&installation.in_cluster_server) },
     }));
-    objects.push(pod(cert_rotation, &installation.tenant_id));
+    objects.push(pod(cert_rotation, installation));
     for object in objects {
         apply(&client, object).await?;
     }
@@ -241,7 +312,7 @@ fn in_cluster_kubeconfig(server: &str) -> String {
     .to_string()
 }
 
-fn pod(cert_rotation: bool, tenant_id: &str) -> Value {
+fn pod(cert_rotation: bool, installation: &Installation) -> Value {
     let mut args = vec![
         "--webhook-cert-dir=/certs".to_owned(),
         "--health-addr=:9440".to_owned(),
@@ -251,6 +322,22 @@ fn pod(cert_rotation: bool, tenant_id: &str) -> Value {
     if !cert_rotation {
         args.push("--disable-cert-rotation=true".to_owned());
     }
+    let mut env = vec![
+        json!({ "name": "POD_NAMESPACE", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } }),
+        json!({ "name": "AZURE_TENANT_ID", "value": installation.tenant_id }),
+        json!({ "name": "AZURE_ENVIRONMENT", "value": "AzurePublicCloud" }),
+        json!({ "name": "PROXY_IMAGE", "value": "wi-conformance/proxy:test" }),
+        json!({ "name": "PROXY_INIT_IMAGE", "value": "wi-conformance/proxy-init:test" }),
+        json!({ "name": "KUBECONFIG", "value": "/etc/wi-conformance/kubeconfig" }),
+    ];
+    for (name, value) in &installation.settings {
+        if name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            env.retain(|entry| entry["name"] != name.as_str());
+            env.push(json!({ "name": name, "value": value }));
+        } else {
+            args.push(format!("--{name}={value}"));
+        }
+    }
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": "azure-wi-webhook-under-test", "namespace": NAMESPACE, "labels": { "azure-workload-identity.io/system": "true", "app.kubernetes.io/name": "workload-identity-webhook", "app": "workload-identity-webhook" } },
@@ -258,14 +345,7 @@ fn pod(cert_rotation: bool, tenant_id: &str) -> Value {
             "serviceAccountName": ACCOUNT,
             "containers": [{
                 "name": "manager", "image": WEBHOOK_IMAGE, "imagePullPolicy": "IfNotPresent", "args": args,
-                "env": [
-                    { "name": "POD_NAMESPACE", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } },
-                    { "name": "AZURE_TENANT_ID", "value": tenant_id },
-                    { "name": "AZURE_ENVIRONMENT", "value": "AzurePublicCloud" },
-                    { "name": "PROXY_IMAGE", "value": "wi-conformance/proxy:test" },
-                    { "name": "PROXY_INIT_IMAGE", "value": "wi-conformance/proxy-init:test" },
-                    { "name": "KUBECONFIG", "value": "/etc/wi-conformance/kubeconfig" },
-                ],
+                "env": env,
                 "ports": [{ "name": "webhook-server", "containerPort": 9443 }, { "name": "healthz", "containerPort": 9440 }],
                 "readinessProbe": { "httpGet": { "path": "/readyz", "port": "healthz" }, "periodSeconds": 1 },
                 "volumeMounts": [

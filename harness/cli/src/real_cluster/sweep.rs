@@ -20,11 +20,12 @@ pub(crate) fn target_of(state_dir: &Path, run_id: &str) -> Option<Target> {
             kubeconfig: Secret::new(kubeconfig),
             context: None,
             admission_journal: None,
+            control: None,
             transient: false,
         },
         azure: known.target(false),
         pods: PodAdditions::default(),
-        webhook: WebhookUnderTest { name: String::new(), profile: None, registration: None },
+        webhook: WebhookUnderTest { name: String::new(), profile: None, registration: None, upgrade: None },
         capabilities: [].into(),
         patience: Duration::from_secs(1),
     })

@@ -9,8 +9,8 @@ use super::{AzureError, Client, scope};
 
 /// Versions of the interfaces, each one that the service has had for long.
 const GROUPS: &str = "2024-11-01";
-const IDENTITIES: &str = "2024-11-30";
-const VAULTS: &str = "2023-07-01";
+pub(super) const IDENTITIES: &str = "2024-11-30";
+pub(super) const VAULTS: &str = "2023-07-01";
 
 /// Resource Manager.
 pub(crate) struct Arm<'a> {
@@ -34,12 +34,12 @@ pub(crate) struct Policy {
 }
 
 impl Arm<'_> {
-    fn url(&self, path: &str, version: &str) -> String {
+    pub(super) fn url(&self, path: &str, version: &str) -> String {
         let base = self.azure.resource_manager.trim_end_matches('/');
         format!("{base}/subscriptions/{}/{path}?api-version={version}", self.azure.subscription_id)
     }
 
-    async fn put(&self, path: &str, version: &str, body: &Value) -> Result<Value, AzureError> {
+    pub(super) async fn put(&self, path: &str, version: &str, body: &Value) -> Result<Value, AzureError> {
         let scope = scope(&self.azure.resource_manager);
         Ok(self.client.send_and_wait(Method::PUT, &self.url(path, version), &scope, Some(body)).await?.body)
     }
@@ -86,16 +86,19 @@ impl Arm<'_> {
         self.put(&path, IDENTITIES, &body).await.map(|_| ())
     }
 
-    /// Makes a vault in access-policy mode and returns its address.
-    pub(crate) async fn put_vault(&self, group: &str, name: &str, policies: &[Policy]) -> Result<String, AzureError> {
+    /// Makes a vault and returns its address. One that heeds roles keeps its policies and does not look at them.
+    pub(crate) async fn put_vault(
+        &self,
+        group: &str,
+        name: &str,
+        by_roles: bool,
+        policies: &[Policy],
+    ) -> Result<String, AzureError> {
         let path = format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}");
-        let policies: Vec<Value> = policies
-            .iter()
-            .map(|policy| json!({ "tenantId": self.azure.tenant_id, "objectId": policy.object_id, "permissions": { "secrets": policy.secrets } }))
-            .collect();
+        let policies: Vec<Value> = policies.iter().map(|policy| self.policy(policy)).collect();
         let body = json!({ "location": self.azure.location, "properties": {
             "tenantId": self.azure.tenant_id, "sku": { "family": "A", "name": "standard" },
-            "enableRbacAuthorization": false, "softDeleteRetentionInDays": 7, "accessPolicies": policies,
+            "enableRbacAuthorization": by_roles, "softDeleteRetentionInDays": 7, "accessPolicies": policies,
         } });
         let made = self.put(&path, VAULTS, &body).await?;
         let url = made["properties"]["vaultUri"].as_str().map(str::to_owned);
@@ -111,7 +114,7 @@ impl Arm<'_> {
     }
 }
 
-fn absent_is_fine(result: Result<(), AzureError>) -> Result<(), AzureError> {
+pub(super) fn absent_is_fine(result: Result<(), AzureError>) -> Result<(), AzureError> {
     match result {
         Err(error) if error.status() == Some(404) => Ok(()),
         other => other,

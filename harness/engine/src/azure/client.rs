@@ -89,9 +89,9 @@ impl Resolve for OneAddress {
 /// A client that signs its requests.
 #[derive(Clone)]
 pub(crate) struct Client {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     credential: Arc<dyn TokenCredential>,
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
 }
 
 /// An answer that was wanted.
@@ -194,7 +194,7 @@ impl Client {
     }
 
     /// One try. The outer error is that there was no answer; the inner one that the answer is a refusal.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         method: &Method,
         url: &str,

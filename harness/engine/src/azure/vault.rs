@@ -19,9 +19,24 @@ pub(crate) struct Vault<'a> {
 impl Vault<'_> {
     /// Writes a secret.
     pub(crate) async fn set(&self, name: &str, value: &Secret) -> Result<(), AzureError> {
-        let url = format!("{}/secrets/{name}?api-version={SECRETS}", self.url.trim_end_matches('/'));
+        self.send(Method::PUT, name, Some(&json!({ "value": value.expose() }))).await
+    }
+
+    /// Makes a secret unreadable without taking it away.
+    pub(crate) async fn disable(&self, name: &str) -> Result<(), AzureError> {
+        self.send(Method::PATCH, name, Some(&json!({ "attributes": { "enabled": false } }))).await
+    }
+
+    /// Deletes a secret, which stays recoverable.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), AzureError> {
+        self.send(Method::DELETE, name, None).await
+    }
+
+    async fn send(&self, method: Method, name: &str, body: Option<&serde_json::Value>) -> Result<(), AzureError> {
+        let version = if method == Method::PATCH { "/" } else { "" };
+        let url = format!("{}/secrets/{name}{version}?api-version={SECRETS}", self.url.trim_end_matches('/'));
         // The audience of vaults is their domain, in every cloud.
         let scope = format!("https://{}/.default", self.domain);
-        self.client.send(Method::PUT, &url, &scope, Some(&json!({ "value": value.expose() }))).await.map(|_| ())
+        self.client.send(method, &url, &scope, body).await.map(|_| ())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Unmet, Verdict, advice, broken, stored};
+use super::{Unmet, Verdict, advice, broken, same, stored};
 use crate::evidence::{Facts, PodEvidence};
 use crate::injection::{self, AUDIENCE, Container, LAYOUTS, Layout, VARIABLES};
 use crate::scenario::{AdmissionExpectation, AdmissionOutcome, Refusal};
@@ -57,8 +57,10 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
     if volume.audience != AUDIENCE {
         return Err(broken(Hop::Admission, format!("the projected token's audience = {AUDIENCE}"), volume.audience));
     }
-    if !(3600..=86400).contains(&volume.expiration) {
-        return Err(broken(Hop::Admission, "expirationSeconds between 3600 and 86400", volume.expiration.to_string()));
+    let wanted = wanted_expiration(evidence);
+    same(Hop::Admission, "the projected token's expirationSeconds", &wanted, &volume.expiration.to_string())?;
+    if let Some(name) = layout.volume_name(pod) {
+        same(Hop::Admission, "the token volume's name", &name, volume.volume)?;
     }
 
     let before: BTreeMap<&str, Container<'_>> =
@@ -72,7 +74,7 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
         if skipped.contains(&container.name) {
             untouched(&container, sent, volume.volume)?;
         } else {
-            injected(&container, sent, volume.volume, &layout, facts)?;
+            injected(&container, sent, volume.volume, &layout, &wanted_variables(evidence, &layout, facts))?;
         }
     }
     Ok(())
@@ -94,7 +96,7 @@ fn injected(
     sent: Option<&Container<'_>>,
     volume: &str,
     layout: &Layout,
-    facts: &Facts,
+    wanted: &[(&'static str, Option<String>)],
 ) -> Verdict {
     let name = container.name;
     let mounts: Vec<_> = container.mounts.iter().filter(|(mounted, _, _)| *mounted == volume).collect();
@@ -108,31 +110,22 @@ fn injected(
         }
         others => return Err(broken(Hop::Admission, expected, format!("{others:?}"))),
     }
-    let token_file = layout.token_file();
-    let wanted = [
-        ("AZURE_TENANT_ID", facts.tenant_id.as_str()),
-        ("AZURE_FEDERATED_TOKEN_FILE", token_file.as_str()),
-        ("AZURE_AUTHORITY_HOST", facts.authority.as_str()),
-    ];
     for (variable, value) in wanted {
         let preset = sent.and_then(|sent| sent.env.get(variable));
-        let value = preset.copied().unwrap_or(Some(value));
-        match container.env.get(variable) {
-            Some(seen) if *seen == value => {}
-            seen => {
-                let shown = |v: Option<&str>| v.unwrap_or("from elsewhere").to_owned();
-                let observed = seen.map_or_else(|| "absent".to_owned(), |seen| shown(*seen));
-                return Err(broken(
-                    Hop::Admission,
-                    format!("container {name}: {variable} = {}", shown(value)),
-                    observed,
-                ));
-            }
+        let value = preset.copied().or(value.as_deref().map(Some));
+        let seen = container.env.get(variable).copied();
+        if seen != value {
+            let shown = |v: Option<Option<&str>>| match v {
+                None => "absent".to_owned(),
+                Some(None) => "from elsewhere".to_owned(),
+                Some(Some(value)) => format!("`{value}`"),
+            };
+            let expected = format!("container {name}: {variable} {}", shown(value));
+            return Err(broken(Hop::Admission, expected, shown(seen)));
         }
     }
-    if container.env.get("AZURE_CLIENT_ID") == Some(&Some(""))
-        && sent.is_none_or(|s| !s.env.contains_key("AZURE_CLIENT_ID"))
-    {
+    let sets_it = sent.is_some_and(|sent| sent.env.contains_key("AZURE_CLIENT_ID"));
+    if container.env.get("AZURE_CLIENT_ID") == Some(&Some("")) && !sets_it {
         return Err(broken(
             Hop::Admission,
             format!("container {name}: AZURE_CLIENT_ID with a value, or absent"),
@@ -140,6 +133,38 @@ fn injected(
         ));
     }
     Ok(())
+}
+
+/// The variables that a container must get, `None` where it must get none. What the account says comes first; where it is
+/// not known, as for an account that was never read, the client id may be anything but empty.
+fn wanted_variables(evidence: &PodEvidence, layout: &Layout, facts: &Facts) -> Vec<(&'static str, Option<String>)> {
+    let annotation = |name: &str| {
+        let annotations = &evidence.account.as_ref()?["metadata"]["annotations"];
+        annotations[format!("azure.workload.identity/{name}")].as_str().map(str::to_owned)
+    };
+    let filled = |value: Option<String>| value.filter(|value| !value.is_empty());
+    // The key decides, not the value: an empty tenant id takes the configured one away.
+    let tenant = annotation("tenant-id").unwrap_or_else(|| facts.tenant_id.clone());
+    let mut wanted = vec![
+        ("AZURE_TENANT_ID", filled(Some(tenant))),
+        ("AZURE_FEDERATED_TOKEN_FILE", Some(layout.token_file())),
+        ("AZURE_AUTHORITY_HOST", Some(facts.authority.clone())),
+    ];
+    if evidence.account.is_some() {
+        wanted.push(("AZURE_CLIENT_ID", filled(annotation("client-id"))));
+    }
+    wanted
+}
+
+/// How long the token shall live: as the pod says, else as its account says, else an hour.
+fn wanted_expiration(evidence: &PodEvidence) -> String {
+    let said = |object: &Value| {
+        let text = object["metadata"]["annotations"][injection::EXPIRATION_ANNOTATION].as_str();
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    said(&evidence.sent)
+        .or_else(|| evidence.account.as_ref().and_then(said))
+        .unwrap_or_else(|| injection::EXPIRATION.to_string())
 }
 
 fn untouched(container: &Container<'_>, sent: Option<&Container<'_>>, volume: &str) -> Verdict {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Unmet, Verdict, advice, broken, document, not_yet, recorded, same, text, token};
+use super::{Unmet, Verdict, advice, broken, document, fresh, not_yet, recorded, same, text, token};
 use crate::evidence::{Facts, PodEvidence};
 use crate::scenario::{ExchangeExpectation, ExchangeOutcome};
 use crate::verdict::{Difference, Hop};
@@ -80,7 +80,7 @@ fn refused(code: &str, evidence: &PodEvidence, facts: &Facts) -> Verdict {
     let agrees = |exchange: &Value| {
         exchange["response"]["body"]["error_codes"][0].as_u64() == number && exchange["status"] == said["status"]
     };
-    if recorded(evidence, "entra").any(agrees) {
+    if fresh(evidence, "entra").any(agrees) {
         return Ok(());
     }
     let seen: Vec<String> =

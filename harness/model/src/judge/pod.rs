@@ -1,6 +1,6 @@
 //! What the stored pod says, and what its containers print.
 
-use super::{Verdict, admission, broken, finished, not_yet, same, stored};
+use super::{Verdict, admission, broken, cluster, finished, not_yet, same, stored};
 use crate::evidence::{Facts, PodEvidence};
 use crate::injection;
 use crate::scenario::{LogExpectation, PodExpectation};
@@ -71,6 +71,8 @@ pub(super) fn judge(expectation: &PodExpectation, evidence: &PodEvidence, facts:
             }
         }
     }
+    cluster::fields(&format!("pod {}", expectation.name.value), pod, &expectation.fields, &expectation.without_fields)
+        .map_err(|(expected, observed)| broken(Hop::Admission, expected, observed))?;
     if expectation.without_api_token
         && let Some(source) = injection::token_sources(pod).into_iter().find(|source| source.audience.is_empty())
     {

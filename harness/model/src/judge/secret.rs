@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Unmet, Verdict, advice, broken, document, finished, not_yet, recorded, same, text};
+use super::{Unmet, Verdict, advice, broken, document, finished, fresh, not_yet, recorded, same, text};
 use crate::evidence::{Facts, PodEvidence};
 use crate::scenario::{SecretReadExpectation, SecretReadOutcome};
 use crate::verdict::{Difference, Hop};
@@ -11,6 +11,8 @@ pub(super) fn judge(expectation: &SecretReadExpectation, evidence: &PodEvidence,
     match &expectation.outcome {
         SecretReadOutcome::Allowed => allowed(expectation, evidence, facts),
         SecretReadOutcome::Forbidden(code) => forbidden(&code.value, expectation, evidence, facts),
+        SecretReadOutcome::Missing(code) => missing(&code.value, expectation, evidence, facts),
+        SecretReadOutcome::Unauthorized(part) => unauthorized(&part.value, expectation, evidence, facts),
         SecretReadOutcome::NotAttempted => not_attempted(expectation, evidence),
     }
 }
@@ -63,6 +65,25 @@ fn forbidden(code: &str, expectation: &SecretReadExpectation, evidence: &PodEvid
     Ok(())
 }
 
+fn missing(code: &str, expectation: &SecretReadExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
+    let expected = format!("missing (404) with {code}");
+    let said = document(evidence, "secret-read", Hop::Secret, &expected)?;
+    if said["outcome"] != "missing" || said["status"] != 404 || said["code"] != code {
+        return Err(Unmet::Broken(unexpected(said, expected)));
+    }
+    if facts.request_journal { recorded_read(evidence, &expectation.secret.value, 404, &expected) } else { Ok(()) }
+}
+
+fn unauthorized(part: &str, expectation: &SecretReadExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
+    let expected = format!("unauthorized (401) with `{part}`");
+    let said = document(evidence, "secret-read", Hop::Secret, &expected)?;
+    let message = said["message"].as_str().unwrap_or_default();
+    if said["outcome"] != "unauthorized" || said["status"] != 401 || !message.contains(part) {
+        return Err(Unmet::Broken(unexpected(said, expected)));
+    }
+    if facts.request_journal { recorded_read(evidence, &expectation.secret.value, 401, &expected) } else { Ok(()) }
+}
+
 /// The service renamed `AccessDenied` to `ForbiddenByPolicy`; both are met in the wild and mean the same.
 fn same_code(expected: &str, observed: &str) -> bool {
     const SAME: [&str; 2] = ["AccessDenied", "ForbiddenByPolicy"];
@@ -91,7 +112,7 @@ fn recorded_read(evidence: &PodEvidence, secret: &str, status: u16, expected: &s
         .map(|exchange| &exchange["response"]["body"]["access_token"]["claims"]["uti"])
         .collect();
     let path = format!("/secrets/{secret}");
-    let found = recorded(evidence, "vault").any(|exchange| {
+    let found = fresh(evidence, "vault").any(|exchange| {
         let asked = exchange["path"]
             .as_str()
             .is_some_and(|p| p.trim_end_matches('/').to_lowercase().starts_with(&path.to_lowercase()));

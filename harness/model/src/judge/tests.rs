@@ -21,6 +21,9 @@ fn facts() -> Facts {
     }
 }
 
+/// The volume's name that 1.6.0 derives from the pod's name `p`.
+const VOLUME: &str = "azure-workload-identity-reserved-148de9c5a7a44d19e56cd9ae1a554b";
+
 /// Everything that a quick-start pod shows when every hop works.
 fn green() -> PodEvidence {
     let sent = json!({ "metadata": { "name": "p", "namespace": "ns" }, "spec": { "containers": [{ "name": "app" }] } });
@@ -28,8 +31,8 @@ fn green() -> PodEvidence {
         "metadata": { "name": "p", "namespace": "ns", "uid": "u-1" },
         "spec": {
             "serviceAccountName": "sa",
-            "volumes": [{ "name": "v", "projected": { "sources": [{ "serviceAccountToken": { "path": "token/azure-identity-token", "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600 } }] } }],
-            "containers": [{ "name": "app", "volumeMounts": [{ "name": "v", "mountPath": "/var/run/secrets/azure/wi", "readOnly": true }], "env": [
+            "volumes": [{ "name": VOLUME, "projected": { "sources": [{ "serviceAccountToken": { "path": "token/azure-identity-token", "audience": "api://AzureADTokenExchange", "expirationSeconds": 3600 } }] } }],
+            "containers": [{ "name": "app", "volumeMounts": [{ "name": VOLUME, "mountPath": "/var/run/secrets/azure/wi", "readOnly": true }], "env": [
                 { "name": "AZURE_CLIENT_ID", "value": "c-1" }, { "name": "AZURE_TENANT_ID", "value": "t-1" },
                 { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": "/var/run/secrets/azure/wi/token/azure-identity-token" },
                 { "name": "AZURE_AUTHORITY_HOST", "value": "https://login.microsoftonline.com/" } ] }]

@@ -35,7 +35,29 @@ pub(super) fn judge(expectation: &TokenExpectation, evidence: &PodEvidence, fact
     if claims["nbf"].as_i64().is_some_and(|not_before| not_before > issued) {
         return Err(broken(Hop::Token, "nbf not after iat", format!("nbf {}, iat {issued}", claims["nbf"])));
     }
-    bound(evidence, claims)
+    bound(evidence, claims)?;
+    match expectation.renewed {
+        Some(wanted) => renewed(wanted, evidence, token),
+        None => Ok(()),
+    }
+}
+
+/// Whether the token is another one than the pod read first.
+fn renewed(wanted: bool, evidence: &PodEvidence, token: &Value) -> Verdict {
+    let first = evidence.first_document("token").unwrap_or(token);
+    let (was, is) = (&first["claims"]["iat"], &token["claims"]["iat"]);
+    let changed = first["sha256"] != token["sha256"];
+    match (wanted, changed) {
+        (true, true) if is.as_i64() > was.as_i64() => Ok(()),
+        (true, true) => Err(broken(Hop::Token, format!("a token issued after {was}"), format!("one issued at {is}"))),
+        (true, false) => {
+            Err(super::not_yet(Hop::Token, "another token than the first", format!("the first, issued at {was}")))
+        }
+        (false, true) => {
+            Err(broken(Hop::Token, format!("the first token, issued at {was}"), format!("one issued at {is}")))
+        }
+        (false, false) => Ok(()),
+    }
 }
 
 /// The token that the pod read.

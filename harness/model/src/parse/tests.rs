@@ -95,7 +95,7 @@ fn bytes_that_are_no_text_and_files_that_are_too_large_are_told_apart() {
 fn every_text_is_reached_by_the_visitor() {
     let mut read = scenario("s.yaml", GOOD.as_bytes()).unwrap();
     let mut seen = Vec::new();
-    each_text(&mut read, &mut |text: &mut Text| {
+    read.each_text(&mut |text: &mut Text| {
         seen.push(text.value.clone());
         Ok::<(), ()>(())
     })

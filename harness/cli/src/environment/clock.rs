@@ -1,0 +1,51 @@
+//! The time that the cluster, its node and Azure share: the real one, and what a scenario lets go by.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+
+/// A clock that can be moved forward, and tells when it was.
+#[derive(Clone)]
+pub(super) struct Clock {
+    ahead: Arc<watch::Sender<Duration>>,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Clock { ahead: Arc::new(watch::Sender::new(Duration::ZERO)) }
+    }
+
+    /// Reads it.
+    pub(super) fn read(&self) -> Arc<dyn Fn() -> SystemTime + Send + Sync> {
+        let ahead = self.ahead.clone();
+        Arc::new(move || SystemTime::now() + *ahead.borrow())
+    }
+
+    /// Moves it forward.
+    pub(super) fn advance(&self) -> Arc<dyn Fn(Duration) + Send + Sync> {
+        let ahead = self.ahead.clone();
+        Arc::new(move |by| ahead.send_modify(|ahead| *ahead += by))
+    }
+
+    /// Hears of each move.
+    pub(super) fn moves(&self) -> watch::Receiver<Duration> {
+        self.ahead.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clock_that_is_moved_is_ahead_and_says_so() {
+        let clock = Clock::new();
+        let mut moves = clock.moves();
+        let before = clock.read()();
+        clock.advance()(Duration::from_secs(3600));
+        assert!(moves.has_changed().unwrap());
+        assert_eq!(*moves.borrow_and_update(), Duration::from_secs(3600));
+        assert!(clock.read()() >= before + Duration::from_secs(3600));
+    }
+}

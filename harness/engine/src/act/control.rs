@@ -1,0 +1,41 @@
+//! Changes for the whole cluster: its time, its issuer, its webhook.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wi_model::scenario::{IssuerChange, WebhookState};
+
+use super::{Done, Stage};
+use crate::lease::Lease;
+use crate::webhook;
+
+impl Stage<'_> {
+    pub(super) async fn advance_time(&self, by: Duration) -> Result<Done, String> {
+        self.cluster.control("clock", &json!({ "advance-seconds": by.as_secs() })).await.map(|_| Done::Accepted)
+    }
+
+    pub(super) async fn set_issuer(&self, change: IssuerChange) -> Result<Done, String> {
+        let body = match change {
+            IssuerChange::NewKey => json!({ "rotate-key": { "overlap": true } }),
+            IssuerChange::NewKeyAlone => json!({ "rotate-key": { "overlap": false } }),
+            IssuerChange::DropOldKeys => json!({ "retire-old-keys": true }),
+            IssuerChange::UnpublishedKey => json!({ "sign-with-unpublished-key": true }),
+            IssuerChange::Unreachable => json!({ "publish": false }),
+            IssuerChange::Reachable => json!({ "publish": true }),
+            IssuerChange::NamesAnotherIssuer => json!({ "names-another-issuer": true }),
+        };
+        self.cluster.control("issuer", &body).await.map(|_| Done::Accepted)
+    }
+
+    pub(super) async fn set_webhook(&self, state: WebhookState, lease: &mut Lease) -> Result<Done, String> {
+        let installation = webhook::Installation {
+            registration: self.registration,
+            cluster: self.cluster,
+            namespace: &self.ready.namespace,
+            name: &self.ready.nobody,
+            upgrade: self.upgrade,
+            cancel: self.cancel,
+        };
+        installation.set(state, lease).await.map(|()| Done::Accepted)
+    }
+}

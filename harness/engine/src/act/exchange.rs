@@ -1,0 +1,106 @@
+//! An exchange that the harness makes itself, told in the words of a quick-start pod.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use wi_model::evidence::PodEvidence;
+use wi_model::injection::AUDIENCE;
+use wi_model::scenario::AskToken;
+use wi_model::secret::Secret;
+
+use super::{Done, Stage};
+
+impl Stage<'_> {
+    pub(super) async fn ask_token(&mut self, asked: &AskToken) -> Result<Done, String> {
+        let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());
+        let namespace = text(&asked.namespace).unwrap_or_else(|| self.ready.namespace.clone());
+        let audience = text(&asked.audience).unwrap_or_else(|| AUDIENCE.to_owned());
+        let mut token = self.cluster.account_token(&namespace, &asked.account, &audience).await?;
+        if asked.forged {
+            token = forged(&token);
+        }
+        let target = self.azure.target();
+        let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", target.vault_domain));
+        let tenant = text(&asked.tenant_id).unwrap_or_else(|| target.tenant_id.clone());
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", asked.client_id.value.as_str()),
+            ("scope", scope.as_str()),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", token.expose()),
+        ];
+        let (status, body) = self.azure.exchange(&tenant, &form).await.map_err(|error| error.to_string())?;
+        let documents = vec![
+            json!({ "quickstart": 1, "event": "token", "header": part(&token, 0), "claims": part(&token, 1), "sha256": token.sha256() }),
+            answer(status, &body),
+            json!({ "quickstart": 1, "event": "end" }),
+        ];
+        let shown = json!({
+            "metadata": { "name": asked.name.value, "namespace": namespace },
+            "spec": { "serviceAccountName": asked.account.value },
+        });
+        let evidence =
+            PodEvidence { sent: shown.clone(), stored: Some(shown), own: true, documents, ..PodEvidence::default() };
+        self.pods.insert((self.ready.namespace.clone(), asked.name.value.clone()), evidence);
+        Ok(Done::Accepted)
+    }
+}
+
+/// What the identity provider answered, as a quick-start pod tells it.
+fn answer(status: u16, body: &Value) -> Value {
+    if let Some(access) = body["access_token"].as_str().map(Secret::new) {
+        return json!({
+            "quickstart": 1, "event": "exchange", "outcome": "granted", "claims": part(&access, 1),
+            "sha256": access.sha256(), "token-type": body["token_type"], "expires-in": body["expires_in"],
+        });
+    }
+    let message = body["error_description"].as_str().unwrap_or_default();
+    let code: String = message.chars().take_while(|c| *c != ':').collect();
+    // Trace and correlation ids differ each time and say nothing.
+    let message = message.split(" Trace ID:").next().unwrap_or_default().trim_end();
+    json!({
+        "quickstart": 1, "event": "exchange", "outcome": "refused", "status": status, "error": body["error"],
+        "code": code, "message": message,
+    })
+}
+
+/// A decoded part of a token; never the signature.
+fn part(token: &Secret, index: usize) -> Value {
+    let text = token.expose().split('.').nth(index).unwrap_or_default();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).unwrap_or_default()).unwrap_or_default()
+}
+
+/// The same claims under a signature that is none of theirs.
+fn forged(token: &Secret) -> Secret {
+    let (signed, signature) = token.expose().rsplit_once('.').unwrap_or((token.expose(), ""));
+    let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+    if let Some(byte) = bytes.get_mut(16) {
+        *byte ^= 0xff;
+    }
+    Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_as_a_pod_tells_it_without_what_differs_each_time() {
+        let body = json!({ "error": "invalid_client",
+            "error_description": "AADSTS700213: No match. Trace ID: 1 Correlation ID: 2 Timestamp: 3" });
+        let told = answer(401, &body);
+        assert_eq!(
+            (told["code"].as_str(), told["message"].as_str()),
+            (Some("AADSTS700213"), Some("AADSTS700213: No match."))
+        );
+    }
+
+    #[test]
+    fn a_forged_token_keeps_its_claims_and_loses_its_signature() {
+        let signature = URL_SAFE_NO_PAD.encode([7u8; 256]);
+        let token = Secret::new(format!("e30.eyJzdWIiOiJ4In0.{signature}"));
+        let forged = forged(&token);
+        assert_eq!(part(&forged, 1)["sub"], "x");
+        assert_ne!(forged.expose(), token.expose());
+    }
+}

@@ -1,0 +1,91 @@
+//! Azure as a case changes it: secrets, trust, rights, faults.
+
+use serde_json::json;
+use wi_model::evidence::RefusalEvidence;
+use wi_model::injection::AUDIENCE;
+use wi_model::scenario::{Distrust, Fault, FaultKind, Grant, SetSecret, Trust};
+use wi_model::secret::Secret;
+
+use super::{Done, Stage};
+use crate::azure::{AzureError, FederatedCredential, Policy};
+
+impl Stage<'_> {
+    pub(super) async fn set_secret(&mut self, wanted: &SetSecret) -> Result<Done, String> {
+        let url = self.ready.facts.vaults.get(&wanted.vault.value).cloned().unwrap_or_default();
+        let value = Secret::new(wanted.value.value.clone());
+        self.azure.vault(&url).set(&wanted.secret, &value).await.map_err(|error| error.to_string())?;
+        let key = (wanted.vault.value.clone(), wanted.secret.value.clone());
+        self.ready.facts.secret_sha256.insert(key, value.sha256());
+        Ok(Done::Accepted)
+    }
+
+    pub(super) async fn trust(&self, wanted: &Trust) -> Result<Done, String> {
+        let (group, identity) = self.identity(&wanted.identity)?;
+        let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());
+        let credential = FederatedCredential {
+            name: text(&wanted.federated.name).unwrap_or_else(|| "federated-later".to_owned()),
+            issuer: text(&wanted.federated.issuer).unwrap_or_else(|| self.ready.facts.issuer.clone()),
+            subject: wanted.federated.subject.value.clone(),
+            audience: text(&wanted.federated.audience).unwrap_or_else(|| AUDIENCE.to_owned()),
+        };
+        done(
+            &format!("federated credential {}", credential.name),
+            self.azure.arm().put_federated(&group, &identity, &credential).await,
+        )
+    }
+
+    pub(super) async fn distrust(&self, wanted: &Distrust) -> Result<Done, String> {
+        let (group, identity) = self.identity(&wanted.identity)?;
+        let deleted = self.azure.arm().delete_federated(&group, &identity, &wanted.name).await;
+        done(&format!("federated credential {}", wanted.name.value), deleted)
+    }
+
+    pub(super) async fn grant(&self, wanted: &Grant) -> Result<Done, String> {
+        let principal = self.ready.facts.principals.get(&wanted.to.value);
+        let principal = principal.ok_or_else(|| format!("no principal {}", wanted.to.value))?;
+        let vault = self.ready.vaults.get(&wanted.vault.value);
+        let (group, name) = vault.ok_or_else(|| format!("no vault {}", wanted.vault.value))?;
+        let secrets = wanted.secrets.iter().map(|right| right.word()).collect();
+        let policy = Policy { object_id: principal.principal_id.clone(), secrets };
+        done(&format!("rights on vault {name}"), self.azure.arm().set_policy(group, name, &policy).await)
+    }
+
+    pub(super) async fn break_azure(&self, fault: &Fault) -> Result<Done, String> {
+        let facts = &self.ready.facts;
+        let mut body = if let Some(principal) = facts.principals.get(&fault.of.value) {
+            json!({ "client-id": principal.client_id })
+        } else {
+            let vault = self.ready.vaults.get(&fault.of.value).ok_or_else(|| format!("no vault {}", fault.of.value))?;
+            json!({ "vault": vault.1 })
+        };
+        body["fault"] = match fault.how {
+            FaultKind::Throttled => "throttled",
+            FaultKind::Unavailable => "unavailable",
+            FaultKind::Cut => "reset",
+            FaultKind::Firewalled => "firewalled",
+            FaultKind::Lagging => "lagging",
+        }
+        .into();
+        if let Some(times) = fault.times {
+            body["times"] = times.into();
+        }
+        self.azure.control("faults", &body).await.map(|()| Done::Accepted).map_err(|error| error.to_string())
+    }
+
+    /// The resource group and the name of an identity.
+    fn identity(&self, handle: &str) -> Result<(String, String), String> {
+        self.ready.identities.get(handle).cloned().ok_or_else(|| format!("no identity {handle}"))
+    }
+}
+
+/// A refusal by Azure is an answer; anything else that goes wrong is not.
+fn done(what: &str, result: Result<(), AzureError>) -> Result<Done, String> {
+    match result {
+        Ok(()) => Ok(Done::Accepted),
+        Err(AzureError::Refused { status, code, message, .. }) => {
+            let message = format!("{code}: {message}");
+            Ok(Done::Refused(what.to_owned(), RefusalEvidence { status, reason: code, message }))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,117 @@
+//! What an expectation asks of the cluster beside its pods.
+
+use base64::Engine as _;
+use serde_json::Value;
+use wi_model::evidence::ClusterEvidence;
+use wi_model::scenario::Expectation;
+use wi_model::secret::Secret;
+
+use super::Observer;
+use crate::cluster::sentence;
+
+impl Observer<'_> {
+    /// Looks at what one expectation speaks of.
+    ///
+    /// # Errors
+    /// It could not be looked at.
+    pub(crate) async fn look_at_cluster(
+        &self,
+        expectation: &Expectation,
+        namespace: &str,
+        secrets: &[Secret],
+    ) -> Result<ClusterEvidence, String> {
+        let mut seen = ClusterEvidence::default();
+        let home = |named: &Option<wi_model::located::Text>| {
+            named.as_ref().map_or_else(|| namespace.to_owned(), |named| named.value.clone())
+        };
+        match expectation {
+            Expectation::Object(wanted) => {
+                let api_version = wanted.api_version.as_ref().map_or("v1", |text| text.value.as_str());
+                let found =
+                    self.cluster.get(api_version, &wanted.kind, Some(&home(&wanted.namespace)), &wanted.name).await;
+                seen.object = found.map_err(|error| sentence(&error))?;
+            }
+            Expectation::Event(wanted) => {
+                let events = self.cluster.events(&home(&wanted.namespace), &wanted.of).await;
+                seen.events = events.map_err(|error| sentence(&error))?;
+            }
+            Expectation::Issuer(_) => {
+                let discovery = self.cluster.get_path("/.well-known/openid-configuration").await;
+                seen.keys = Some(self.cluster.get_path("/openid/v1/jwks").await);
+                seen.discovery = Some(discovery);
+            }
+            Expectation::TokenReview(wanted) => {
+                let (namespace, account) = (home(&wanted.namespace), &wanted.account.value);
+                let token = self.cluster.account_token(&namespace, account, &wanted.audience).await?;
+                seen.review = Some(self.cluster.review(&token).await?);
+            }
+            Expectation::NoCredential(wanted) => {
+                for kind in &wanted.in_kinds {
+                    let objects =
+                        self.cluster.all("v1", kind, Some(namespace)).await.map_err(|error| sentence(&error))?;
+                    seen.objects += objects.len();
+                    for object in &objects {
+                        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                        let place = |at: &str| format!("{} {name}: {at}", kind.value);
+                        credentials(object, "", secrets, &mut |at| seen.credentials.push(place(at)));
+                    }
+                }
+            }
+            _ => return Err("this expectation speaks of a pod".to_owned()),
+        }
+        Ok(seen)
+    }
+}
+
+/// Hands over the path of each string that Azure would take for a credential: a signed token, a key, a secret of ours.
+fn credentials(value: &Value, at: &str, secrets: &[Secret], found: &mut dyn FnMut(&str)) {
+    match value {
+        Value::String(text) => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(text).ok();
+            let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+            let known =
+                |text: &str| secrets.iter().any(|secret| secret.expose().len() > 3 && text.contains(secret.expose()));
+            let is = |text: &str| known(text) || token(text) || text.contains("PRIVATE KEY-----");
+            if is(text) || is(&decoded) {
+                found(at);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                credentials(item, &format!("{at}[{index}]"), secrets, found);
+            }
+        }
+        Value::Object(map) => {
+            for (key, item) in map {
+                credentials(item, &format!("{at}.{key}"), secrets, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a text holds a signed token.
+fn token(text: &str) -> bool {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
+        .any(|word| word.starts_with("eyJ") && word.split('.').count() == 3 && word.len() > 40)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_keys_and_known_secrets_are_found_wherever_they_lie_and_encoded_too() {
+        let encoded = base64::engine::general_purpose::STANDARD.encode("the-canary-9");
+        let object = json!({
+            "data": { "a": encoded, "b": "-----BEGIN PRIVATE KEY-----" },
+            "metadata": { "annotations": { "t": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4eHh4eHh4eHh4In0.c2lnbmF0dXJl" } },
+            "spec": { "x": ["harmless", "the-canary-9!"] },
+        });
+        let mut found = Vec::new();
+        credentials(&object, "", &[Secret::new("the-canary-9")], &mut |at| found.push(at.to_owned()));
+        assert_eq!(found, [".data.a", ".data.b", ".metadata.annotations.t", ".spec.x[1]"]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What Azure holds: identities, service principals, vaults.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::located::{Located, Text};
+use crate::texts::{texts, texts_of_one};
+
+/// What Azure holds. The names on the left are the scenario's own handles.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AzureState {
+    /// User-assigned managed identities.
+    #[serde(default)]
+    pub identities: BTreeMap<String, Identity>,
+    /// App registrations with a service principal.
+    #[serde(default)]
+    pub service_principals: BTreeMap<String, ServicePrincipal>,
+    /// Key vaults.
+    #[serde(default)]
+    pub vaults: BTreeMap<String, Vault>,
+}
+
+/// A user-assigned managed identity.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Identity {
+    /// The resource's name; made from the handle when left out.
+    pub name: Option<Text>,
+    /// A resource group of its own, apart from the case's; the case's when left out.
+    #[serde(default)]
+    pub other_group: bool,
+    /// Its federated identity credentials.
+    #[serde(default)]
+    pub federated: Vec<Located<FederatedCredential>>,
+}
+
+/// An app registration with its service principal.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServicePrincipal {
+    /// Display name; made from the handle when left out.
+    pub name: Option<Text>,
+    /// Its federated identity credentials.
+    #[serde(default)]
+    pub federated: Vec<Located<FederatedCredential>>,
+}
+
+/// A federated identity credential: whom its parent trusts.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FederatedCredential {
+    /// The credential's name; numbered when left out.
+    pub name: Option<Text>,
+    /// The issuer to trust, byte for byte; the cluster's when left out.
+    pub issuer: Option<Text>,
+    /// The subject to trust, `system:serviceaccount:NAMESPACE:NAME`.
+    pub subject: Text,
+    /// The audience to trust; `api://AzureADTokenExchange` when left out.
+    pub audience: Option<Text>,
+}
+
+/// A key vault.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Vault {
+    /// The vault's secrets. `{{random}}` makes a value that is new each time.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, StoredSecret>,
+    /// Which of its two ways to give rights it heeds.
+    #[serde(default)]
+    pub access_model: AccessModel,
+    /// Its access policies.
+    #[serde(default)]
+    pub access: Vec<Located<AccessPolicy>>,
+    /// Who is given the role Key Vault Secrets User on it, by handle.
+    #[serde(default)]
+    pub secrets_user: Vec<Text>,
+    /// Set by a saboteur: the vault is given other values than `secrets` says.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub decoy: bool,
+}
+
+/// How a vault gives rights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessModel {
+    /// By its access policies.
+    #[default]
+    Policies,
+    /// By role assignments.
+    Roles,
+}
+
+/// A secret: its value, or its value with what makes it unreadable.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum StoredSecret {
+    /// The value alone.
+    Value(Text),
+    /// The value with its attributes.
+    With(SecretWith),
+}
+
+/// A secret with attributes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SecretWith {
+    /// The value.
+    pub value: Text,
+    /// Whether it may be read.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Whether it was deleted after it was written.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl StoredSecret {
+    /// Its value.
+    pub fn value(&self) -> &Text {
+        match self {
+            StoredSecret::Value(value) => value,
+            StoredSecret::With(with) => &with.value,
+        }
+    }
+
+    /// Whether it may be read.
+    pub fn enabled(&self) -> bool {
+        !matches!(self, StoredSecret::With(with) if !with.enabled)
+    }
+
+    /// Whether it was deleted after it was written.
+    pub fn deleted(&self) -> bool {
+        matches!(self, StoredSecret::With(with) if with.deleted)
+    }
+}
+
+/// An access policy of a vault.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessPolicy {
+    /// Handle of the identity or service principal that gets the right.
+    pub to: Text,
+    /// The rights on secrets.
+    pub secrets: Vec<SecretRight>,
+}
+
+/// A right on the secrets of a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretRight {
+    /// Read a secret's value.
+    Get,
+    /// List the secrets' names.
+    List,
+    /// Write a secret.
+    Set,
+    /// Delete a secret.
+    Delete,
+}
+
+impl SecretRight {
+    /// The word that ARM uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            SecretRight::Get => "get",
+            SecretRight::List => "list",
+            SecretRight::Set => "set",
+            SecretRight::Delete => "delete",
+        }
+    }
+}
+
+texts! {
+    AzureState { identities, service_principals, vaults }
+    Identity { name, federated }
+    ServicePrincipal { name, federated }
+    FederatedCredential { name, issuer, subject, audience }
+    Vault { secrets }
+    SecretWith { value }
+}
+texts_of_one! { StoredSecret { Value, With } }

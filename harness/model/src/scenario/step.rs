@@ -1,0 +1,250 @@
+//! What is done, one word a step.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::azure::FederatedCredential;
+use super::{Expectation, Manifests, Patience, SecretRight, WebhookState};
+use crate::located::{Located, Text};
+use crate::texts::{texts, texts_of_one};
+
+/// Something that is done.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Creates a pod with one container, called `app`.
+    CreatePod(CreatePod),
+    /// Creates the objects of manifests.
+    Apply(Manifests),
+    /// Changes an object by a merge patch.
+    Patch(Change),
+    /// Deletes an object and waits until it is gone.
+    Delete(Delete),
+    /// Deletes a pod and creates it once more as it was sent.
+    RestartPod(Text),
+    /// Has a running pod go through token, exchange and read once more; what follows is judged by that round alone.
+    AskAgain(Text),
+    /// Exchanges a token of an account ourselves, as a pod would; judged under this name like a pod.
+    AskToken(AskToken),
+    /// Waits until something holds; what comes after it is done only then.
+    Check(Box<Located<Expectation>>),
+    /// Lets time go by, for the cluster and for Azure.
+    AdvanceTime(Patience),
+    /// Brings the webhook's installation into a state.
+    SetWebhook(WebhookState),
+    /// Changes how the cluster signs tokens and what it publishes of it.
+    SetIssuer(IssuerChange),
+    /// Writes a new version of a secret.
+    SetSecret(SetSecret),
+    /// Adds a federated credential to an identity.
+    Trust(Trust),
+    /// Takes a federated credential from an identity.
+    Distrust(Distrust),
+    /// Gives rights on a vault.
+    Grant(Grant),
+    /// Makes a part of Azure fail for this case's own identity or vault.
+    Break(Fault),
+}
+
+/// A refusal by the API server or by Azure.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Text that the message must hold.
+    pub message: Text,
+}
+
+/// An object and a merge patch.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Change {
+    /// Kind of the object.
+    pub kind: Text,
+    /// Group and version; `v1` when left out.
+    pub api_version: Option<Text>,
+    /// Its name.
+    pub name: Text,
+    /// Its namespace; the case's own when left out.
+    pub namespace: Option<Text>,
+    /// The subresource that is changed, such as `ephemeralcontainers`.
+    pub subresource: Option<Text>,
+    /// The merge patch.
+    pub with: Located<Value>,
+    /// How it must be refused; it must be taken when left out.
+    pub refused: Option<Refusal>,
+}
+
+/// An object that goes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Delete {
+    /// Kind of the object.
+    pub kind: Text,
+    /// Group and version; `v1` when left out.
+    pub api_version: Option<Text>,
+    /// Its name.
+    pub name: Text,
+    /// Its namespace; the case's own when left out.
+    pub namespace: Option<Text>,
+}
+
+/// An exchange that the harness makes itself: with a token that the cluster issues for an account.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AskToken {
+    /// What expectations call it.
+    pub name: Text,
+    /// The account.
+    pub account: Text,
+    /// The account's namespace; the case's own when left out.
+    pub namespace: Option<Text>,
+    /// Audience of the token; `api://AzureADTokenExchange` when left out.
+    pub audience: Option<Text>,
+    /// The client id that is asked for.
+    pub client_id: Text,
+    /// The tenant that is asked; the target's when left out.
+    pub tenant_id: Option<Text>,
+    /// The scope; that of vaults when left out.
+    pub scope: Option<Text>,
+    /// Whether the token is altered after it was signed.
+    #[serde(default)]
+    pub forged: bool,
+}
+
+/// How the cluster signs tokens and what it publishes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IssuerChange {
+    /// A new key signs; the old one stays published beside it.
+    NewKey,
+    /// A new key signs; the old one is published no longer.
+    NewKeyAlone,
+    /// Keys that no longer sign are published no longer.
+    DropOldKeys,
+    /// A key signs that is not published.
+    UnpublishedKey,
+    /// The discovery document and the keys cannot be fetched.
+    Unreachable,
+    /// They can again.
+    Reachable,
+    /// The discovery document names another issuer.
+    NamesAnotherIssuer,
+}
+
+/// A new version of a secret.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SetSecret {
+    /// Handle of the vault.
+    pub vault: Text,
+    /// Name of the secret.
+    pub secret: Text,
+    /// Its new value.
+    pub value: Text,
+}
+
+/// A federated credential for an identity.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trust {
+    /// Handle of the identity.
+    pub identity: Text,
+    /// The credential.
+    pub federated: FederatedCredential,
+    /// How it must be refused; it must be taken when left out.
+    pub refused: Option<Refusal>,
+}
+
+/// A federated credential that goes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Distrust {
+    /// Handle of the identity.
+    pub identity: Text,
+    /// The credential's name.
+    pub name: Text,
+}
+
+/// Rights on a vault, in place of those that it gave before.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grant {
+    /// Handle of the vault.
+    pub vault: Text,
+    /// Handle of the identity or service principal.
+    pub to: Text,
+    /// The rights on secrets.
+    pub secrets: Vec<SecretRight>,
+}
+
+/// A fault of Azure that only this case meets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Fault {
+    /// Handle of the identity or vault that meets it.
+    pub of: Text,
+    /// What goes wrong.
+    pub how: FaultKind,
+    /// For how many requests; until the case ends when left out.
+    pub times: Option<u32>,
+}
+
+/// What can go wrong in Azure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// 429 with `Retry-After`.
+    Throttled,
+    /// 503.
+    Unavailable,
+    /// The connection is cut.
+    Cut,
+    /// A vault's firewall.
+    Firewalled,
+    /// Of an identity: replicas that learn of a new federated credential one after another.
+    Lagging,
+}
+
+/// A pod with one container, called `app`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CreatePod {
+    /// Its name.
+    pub name: Text,
+    /// Its namespace; the case's own when left out.
+    pub namespace: Option<Text>,
+    /// The image; `quickstart/rust` is the quick-start program.
+    pub image: Text,
+    /// The service account; the namespace's default when left out.
+    pub service_account: Option<Text>,
+    /// Labels of the pod.
+    #[serde(default)]
+    pub labels: BTreeMap<String, Text>,
+    /// Annotations of the pod.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, Text>,
+    /// Environment of the container.
+    #[serde(default)]
+    pub env: BTreeMap<String, Text>,
+    /// `automountServiceAccountToken`; not set when left out.
+    pub automount: Option<bool>,
+}
+
+texts! {
+    Refusal { message }
+    Change { kind, api_version, name, namespace, subresource, with, refused }
+    Delete { kind, api_version, name, namespace }
+    AskToken { name, account, namespace, audience, client_id, tenant_id, scope }
+    SetSecret { value }
+    Trust { federated, refused }
+    Distrust { name }
+    CreatePod { name, namespace, image, service_account, labels, annotations, env }
+}
+texts_of_one! {
+    Step { CreatePod, Apply, Patch, Delete, RestartPod, AskAgain, AskToken, Check, SetSecret, Trust, Distrust }
+}
