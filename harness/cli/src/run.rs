@@ -182,7 +182,7 @@ fn phase(what: &str, began: Instant) -> Phase {
 /// knows what it made secret.
 fn secrets(cases: &[Case]) -> Vec<Secret> {
     let vaults = cases.iter().flat_map(|case| case.scenario.given.azure.vaults.values());
-    let values = vaults.flat_map(|vault| vault.secrets.values()).map(|text| text.value.as_str());
+    let values = vaults.flat_map(|vault| vault.secrets.values()).map(|text| text.value().as_str());
     values.filter(|value| value.len() >= SHORTEST_SECRET && !value.contains("{{")).map(Secret::new).collect()
 }
 

@@ -148,7 +148,8 @@ fn three_shards_merged_equal_the_whole_run_case_by_case() {
         let out = format!("shard-{}", &index[..1]);
         let (code, _, err) = folder.run(&["run", "--out", &out, "--shard", index, "--durations", "whole"]);
         assert!(code < 2, "{err}");
-        assert!((2..=3).contains(&outcomes(&folder.report(&out)).len()), "{:?}", outcomes(&folder.report(&out)));
+        // How many depends on how long each took.
+        assert!((1..=5).contains(&outcomes(&folder.report(&out)).len()), "{:?}", outcomes(&folder.report(&out)));
     }
     let (code, out, err) = folder.run(&["report", "shard-3", "shard-1", "shard-2", "--out", "merged"]);
     assert_eq!(code, 1, "{out}{err}");

@@ -226,9 +226,10 @@ impl Running<'_> {
             }
         };
         let expectation = format!("the step is {expected}");
-        self.record.checks.push(Check { expectation, at, met: observed.is_none(), looks: 1, waited_ms: 0 });
+        let hop = Hop::Admission;
+        let met = observed.is_none();
+        self.record.checks.push(Check { expectation, hop: Some(hop), at, met, looks: 1, waited_ms: 0 });
         if let Some(observed) = observed {
-            let hop = Hop::Admission;
             self.note(&format!("broken at {hop}: {observed}"));
             self.record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
         }

@@ -27,10 +27,12 @@ const WORDS: [&str; 12] = [
 /// Who wrote a field last is bookkeeping of an API server.
 const BOOKKEEPING: [&str; 1] = ["managedFields"];
 
+/// How far a pod had come when it was looked at last is an accident; as it was stored it is in a file of its own.
+const MOMENTARY: [&str; 2] = ["latest.json", "events.json"];
+
 /// Adds the shape of one file of a case's evidence; what is no JSON has none.
 pub fn add_shape(shape: &mut BTreeSet<String>, artefact: &str, text: &str) {
-    // How far a pod had come when somebody looked last is no one's shape; as it was stored it is in a file of its own.
-    if artefact.rsplit('/').next() == Some("latest.json") {
+    if artefact.rsplit('/').next().is_some_and(|file| MOMENTARY.contains(&file)) {
         return;
     }
     let name = without_made_up(artefact);
@@ -178,6 +180,7 @@ mod tests {
         assert!(!pod.iter().any(|line| line.contains("managedFields") || line.contains("8444d673")));
         assert_eq!(shape("logs/app.txt", "{}"), BTreeSet::new());
         assert_eq!(shape("p/latest.json", "{}"), BTreeSet::new());
+        assert_eq!(shape("p/events.json", "{}"), BTreeSet::new());
     }
 
     #[test]
