@@ -360,7 +360,7 @@ impl Ground<'_> {
 }
 
 /// How many names are tried for a vault.
-const NAMES: u32 = 4;
+const NAMES: u32 = 20;
 /// How many federated credentials Azure takes on one identity.
 const MOST_FEDERATED: usize = 20;
 
