@@ -29,6 +29,8 @@ struct Survey<'a> {
     reader: Reader,
     tell: &'a (dyn Fn(&str) + Sync),
     unmet: Vec<String>,
+    /// Our client id, for commands that name it.
+    client: String,
 }
 
 pub(super) async fn survey(
@@ -38,7 +40,7 @@ pub(super) async fn survey(
 ) -> Result<Fit, Vec<String>> {
     let azure = options.azure_target().map_err(|why| vec![why])?;
     let reader = Reader::connect(&azure, cancel.clone()).map_err(|why| vec![why])?;
-    let mut survey = Survey { options, azure, reader, tell, unmet: Vec::new() };
+    let mut survey = Survey { options, azure, reader, tell, unmet: Vec::new(), client: String::new() };
     // What everything else rests on comes first, and ends the survey.
     survey.account().await.map_err(|why| vec![why])?;
     let managed = survey.managed_cluster().await.map_err(|why| vec![why])?;
@@ -99,6 +101,7 @@ impl Survey<'_> {
         let (tenant, subscription) = (self.azure.tenant_id.clone(), self.azure.subscription_id.clone());
         let signed_in = self.reader.sign_in().await.map_err(|fault| remedy::of_sign_in(&fault, &tenant))?;
         let client = signed_in.client_id.clone().unwrap_or_else(|| "CLIENT_ID".to_owned());
+        self.client.clone_from(&client);
         (self.tell)(&format!("signed in by {} as {client} in tenant {}", signed_in.credential, signed_in.tenant));
         if !signed_in.tenant.eq_ignore_ascii_case(&tenant) {
             return Err(format!(
@@ -123,8 +126,13 @@ impl Survey<'_> {
         };
         let ManagedCluster { resource_group, name, .. } = managed;
         let found = self.reader.get(&place(managed, &self.azure.subscription_id), CLUSTERS).await;
-        let found = found.map_err(|fault| {
-            format!("cluster {name} in resource group {resource_group}: `az aks list --output table` prints those that are there ({fault})")
+        let found = found.map_err(|fault| match fault.status {
+            Some(403) => format!(
+                "cluster {name}: no right to read it: `az role assignment create --role 'Azure Kubernetes Service Cluster User Role' --assignee {} --scope {}` ({fault})",
+                self.client,
+                place(managed, &self.azure.subscription_id)
+            ),
+            _ => format!("cluster {name} in resource group {resource_group}: `az aks list --output table` prints those that are there ({fault})"),
         })?;
         let at = format!("--resource-group {resource_group} --name {name}");
         let properties = &found["properties"];
@@ -161,8 +169,9 @@ impl Survey<'_> {
                 let missing = rights::missing_actions(&permissions);
                 if !missing.is_empty() {
                     self.unmet.push(format!(
-                        "subscription {subscription}: no right to {}: `az role assignment create --role Contributor --assignee CLIENT_ID --scope /subscriptions/{subscription}`",
-                        missing.join(", ")
+                        "subscription {subscription}: no right to {}: `az role assignment create --role Contributor --assignee {} --scope /subscriptions/{subscription}`",
+                        missing.join(", "),
+                        self.client
                     ));
                 }
             }

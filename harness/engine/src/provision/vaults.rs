@@ -14,7 +14,7 @@ use crate::lease::Lease;
 use crate::ledger::Owned;
 
 /// How many names are tried for a vault.
-const NAMES: u32 = 4;
+const NAMES: u32 = 20;
 impl Ground<'_> {
     pub(super) async fn vaults(
         &self,
