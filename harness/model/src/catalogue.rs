@@ -21,6 +21,20 @@ pub struct Requirement {
     /// Webhook profiles for which it holds; every profile when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profile: Vec<String>,
+    /// Whether it is one of those that matter most: a suite that does not show it has a hole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub essential: bool,
+    /// What it takes to show it, where a run that needs nothing but this program cannot: *real Kyverno*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
+}
+
+impl Requirement {
+    /// Whether a suite without a scenario for it has a hole: it is essential or absolute, and no more than this program is
+    /// needed to show it.
+    pub fn owed(&self) -> bool {
+        self.elsewhere.is_none() && (self.essential || matches!(self.level, Level::Must | Level::MustNot))
+    }
 }
 
 /// How binding a requirement is.
@@ -119,4 +133,44 @@ fn nearest(name: &str, known: &[&str]) -> String {
 /// A position-less error for a file that could not be read.
 pub fn unreadable(path: &str, why: impl std::fmt::Display) -> InvalidScenario {
     InvalidScenario::new(path, Position::default(), Reason::Yaml(format!("cannot be read: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(fields: &str) -> Result<Requirement, InvalidScenario> {
+        let text = format!("MUT-001:\n  statement: It holds.\n  source: https://example.com/\n{fields}");
+        requirements("requirements.yaml", text.as_bytes()).map(|mut all| all.remove("MUT-001").unwrap())
+    }
+
+    #[test]
+    fn a_requirement_is_not_essential_and_can_be_shown_here_unless_its_entry_says_otherwise() {
+        let plain = one("  level: should\n").unwrap();
+        assert!(!plain.essential && plain.elsewhere.is_none() && plain.profile.is_empty());
+        let full = one("  level: must\n  essential: true\n  elsewhere: real Kyverno\n  profile: [\"1.6\"]\n").unwrap();
+        assert!(full.essential);
+        assert_eq!(full.elsewhere.as_deref(), Some("real Kyverno"));
+        assert_eq!(full.profile, ["1.6"]);
+    }
+
+    #[test]
+    fn an_entry_with_a_word_that_means_nothing_is_refused_where_it_stands() {
+        let fault = one("  level: must\n  esential: true\n").unwrap_err().to_string();
+        assert!(fault.contains("requirements.yaml:5") && fault.contains("esential"), "{fault}");
+    }
+
+    #[test]
+    fn scenarios_are_owed_for_what_is_essential_or_absolute_and_can_be_shown_here() {
+        for (fields, owed) in [
+            ("  level: must\n", true),
+            ("  level: must-not\n", true),
+            ("  level: should\n", false),
+            ("  level: may\n", false),
+            ("  level: should\n  essential: true\n", true),
+            ("  level: must\n  essential: true\n  elsewhere: real Kyverno\n", false),
+        ] {
+            assert_eq!(one(fields).unwrap().owed(), owed, "{fields}");
+        }
+    }
 }

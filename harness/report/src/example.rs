@@ -35,7 +35,14 @@ fn case(id: &str, outcome: Outcome, reason: Option<&str>) -> Record {
 }
 
 fn requirement(statement: &str, source: &str) -> Requirement {
-    Requirement { level: Level::Must, statement: statement.into(), source: source.into(), profile: Vec::new() }
+    Requirement {
+        level: Level::Must,
+        statement: statement.into(),
+        source: source.into(),
+        profile: Vec::new(),
+        essential: false,
+        elsewhere: None,
+    }
 }
 
 /// One case of each outcome.
