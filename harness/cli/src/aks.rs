@@ -33,7 +33,7 @@ impl Options {
         let mut all: BTreeSet<Capability> =
             [Capability::RunsPods, Capability::Webhook, Capability::IssuerReachable, Capability::Azure].into();
         if self.azure().is_some_and(|azure| azure.journal.is_some()) {
-            all.insert(Capability::RequestJournal);
+            all.extend([Capability::RequestJournal, Capability::AzureFaults]);
         }
         if self.file.admission_journal.is_some() {
             all.insert(Capability::AdmissionJournal);
@@ -68,6 +68,7 @@ impl Options {
                 kubeconfig,
                 context: self.context(),
                 admission_journal: file.admission_journal.clone(),
+                control: None,
                 transient: false,
             },
             azure,
@@ -80,6 +81,7 @@ impl Options {
                 name: file.webhook.name.clone().or(webhook).unwrap_or_else(|| "preinstalled".to_owned()),
                 profile: file.webhook.profile.clone(),
                 registration: file.webhook.registration.clone(),
+                upgrade: None,
             },
             capabilities: self.capabilities(),
             patience: file.patience.map_or(PATIENCE, |patience| patience.0),

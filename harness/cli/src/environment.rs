@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use wi_azure_emulator::AzureEmulator;
 use wi_embedded_cluster::EmbeddedCluster;
@@ -21,6 +21,7 @@ pub use images::Program;
 pub use webhook::{Profile, Webhook};
 
 use crate::defects::Defects;
+use clock::Clock;
 use images::Images;
 use webhook::Installed;
 
@@ -143,10 +144,13 @@ impl Environment {
         let owner = std::fs::File::create(folder.path().join("owner")).map_err(state)?;
         owner.lock().map_err(state)?;
 
-        let clock: Arc<dyn Fn() -> SystemTime + Send + Sync> = Arc::new(SystemTime::now);
+        let time = Clock::new();
+        let clock = time.read();
         let routes: Arc<Routes> = Arc::default();
         let cluster_options = wi_embedded_cluster::Options {
             clock: clock.clone(),
+            clock_moved: time.moves(),
+            advance: Some(time.advance()),
             dialer: dialer(routes.clone()),
             defects: options.defects.cluster(),
             ..wi_embedded_cluster::Options::default()
@@ -155,7 +159,7 @@ impl Environment {
 
         let azure = Arc::new(start_azure(&cluster, clock.clone(), &options.defects).await?);
         let images = Images::new(&options.images, &options.webhook);
-        let node = start_node(&cluster, &azure, clock, folder.path(), images).await?;
+        let node = start_node(&cluster, &azure, &time, folder.path(), images).await?;
         let node_name = node.name().to_owned();
         tracing::debug!(node = node_name, api = cluster.url(), "environment is up");
         routes.set_node(&node);
@@ -220,7 +224,7 @@ impl Environment {
             kubeconfig: wi_azure_emulator::Secret::new(self.cluster.kubeconfig()),
             fqdn: None,
             kubernetes_version: "1.34.0".to_owned(),
-            tags: std::collections::BTreeMap::new(),
+            tags: BTreeMap::new(),
             oidc_issuer: true,
             workload_identity: true,
             exists: true,
@@ -317,7 +321,7 @@ async fn start_azure(
 async fn start_node(
     cluster: &EmbeddedCluster,
     azure: &Arc<AzureEmulator>,
-    clock: wi_process_node::Clock,
+    time: &Clock,
     folder: &Path,
     images: Images,
 ) -> Result<ProcessNode, EnvironmentError> {
@@ -344,8 +348,8 @@ async fn start_node(
         root: folder.join("node"),
         images: Arc::new(move |image| images.resolve(image)),
         doors,
-        clock,
-        clock_moved: tokio::sync::watch::channel(0).1,
+        clock: time.read(),
+        clock_moved: time.moves(),
         program: "/proc/self/exe".into(),
     };
     ProcessNode::start(options).await.map_err(EnvironmentError::Node)

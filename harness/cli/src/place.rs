@@ -50,7 +50,7 @@ impl Place {
                 let settings = wanted.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect();
                 Place::Embedded(Box::new(environment::Options { settings, ..(**options).clone() }))
             }
-            Place::Real(_) => self.clone(),
+            Place::Real(_) | Place::Aks(_) => self.clone(),
         }
     }
 

@@ -10,7 +10,6 @@ use wi_engine::{CaseOptions, Event, Ledger, Session};
 use wi_model::plan::{self, Case, Decision, decide};
 use wi_model::record::{Environment as Described, Outcome, Phase, Record};
 use wi_model::secret::Secret;
-use wi_model::target::Credential;
 
 use crate::aks;
 use crate::console;

@@ -33,11 +33,6 @@ impl Names {
         format!("{handle}-{}", self.suffix())
     }
 
-    /// The case's own resource group, or another one that is its own too.
-    pub(crate) fn group_of(&self, other: bool) -> String {
-        if other { format!("{}-other", self.group()) } else { self.group() }
-    }
-
     /// A Service that leads nowhere.
     pub(crate) fn service(&self) -> String {
         format!("wi-nobody-{}", &self.hash[..10])

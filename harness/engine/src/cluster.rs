@@ -4,15 +4,13 @@ mod tokens;
 
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wi_model::evidence::{EventEvidence, RefusalEvidence};
-use wi_model::secret::Secret;
 use wi_model::target::ClusterTarget;
 
 use crate::settle;
@@ -137,28 +135,31 @@ impl Cluster {
         self.api(&text(&object["apiVersion"]), &text(&object["kind"]), object["metadata"]["namespace"].as_str())
     }
 
-    /// Creates an object.
+    /// Creates an object, just as it is written: what it says wrongly is for the API server to say.
     ///
     /// # Errors
     /// Anything but the API server's own refusal.
     pub(crate) async fn create(&self, object: &Value) -> Result<Created, String> {
-        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
-        let (api, params) =
-            (self.api_of(object), PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() });
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         // "Come again in a second" is no refusal: older API servers say so while an account has no token yet.
-        let asked = || async { Some(api.create(&params, &typed).await).filter(|answer| !asks_to_come_again(answer)) };
+        let asked = || async { Some(self.post(object, &params).await).filter(|answer| !asks_to_come_again(answer)) };
         let answer = match settle::until(COME_AGAIN, &CancellationToken::new(), asked).await {
             Ok(answer) => answer,
-            Err(_) => api.create(&params, &typed).await,
+            Err(_) => self.post(object, &params).await,
         };
         created(answer)
     }
 
     /// Has an object admitted without keeping it.
     pub(crate) async fn try_out(&self, object: &Value) -> Result<Created, String> {
-        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
         let params = PostParams { dry_run: true, ..PostParams::default() };
-        created(self.api_of(object).create(&params, &typed).await)
+        created(self.post(object, &params).await)
+    }
+
+    async fn post(&self, object: &Value, params: &PostParams) -> Result<DynamicObject, kube::Error> {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let request = kube::core::Request::new(self.api_of(object).resource_url()).create(params, body);
+        self.client.request(request.map_err(kube::Error::BuildRequest)?).await
     }
 
     /// An object, if it is there.
@@ -307,23 +308,6 @@ impl Cluster {
             Some((namespace.metadata.name?, made.0.to_string()))
         };
         Ok(all.items.into_iter().filter_map(of).collect())
-    }
-
-    /// A token of a service account for an audience; `None` where there is no such account.
-    pub(crate) async fn token_of(
-        &self,
-        namespace: &str,
-        account: &str,
-        audience: &str,
-    ) -> Result<Option<Secret>, kube::Error> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
-        let spec = TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
-        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-        match accounts.create_token_request(account, &PostParams::default(), &request).await {
-            Ok(answer) => Ok(answer.status.and_then(|status| status.token).map(Secret::new)),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Whether a namespace is there.

@@ -51,6 +51,8 @@ pub(crate) struct Provisioned {
     pub(crate) vaults: BTreeMap<String, (String, String)>,
     /// Name of a Service that leads nowhere.
     pub(crate) nobody: String,
+    /// Tokens that exchanges of our own presented, by the names of those.
+    pub(crate) tokens: BTreeMap<String, Secret>,
 }
 
 /// What provisioning works with.
@@ -106,7 +108,6 @@ impl Ground<'_> {
             cluster: self.cluster,
             namespace: &namespace,
             name: &names.service(),
-            upgrade: None,
             upgrade: None,
             cancel: self.cancel,
         };

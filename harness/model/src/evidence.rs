@@ -55,6 +55,8 @@ pub struct ClusterEvidence {
     pub discovery: Option<Result<Value, String>>,
     /// The published keys, or why there are none.
     pub keys: Option<Result<Value, String>>,
+    /// Header and claims of a token that the cluster issues now.
+    pub issued: Option<(Value, Value)>,
     /// The status of a TokenReview.
     pub review: Option<Value>,
     /// Places where a credential was found.

@@ -51,17 +51,15 @@ impl Layout {
 
 impl Layout {
     /// The volume's name, where the profile derives it: the prefix and 30 hex digits of the SHA-256 of the pod's name, or of
-    /// its `generateName` with ` (prefix)` where it has no name of its own yet.
-    pub fn volume_name(&self, pod: &Value) -> Option<String> {
+    /// its `generateName` with ` (prefix)` where it had no name of its own yet. Of a pod that has both, which came first
+    /// cannot be told: a ReplicaSet gives its pods no name, a StatefulSet does.
+    pub fn volume_names(&self, pod: &Value) -> Vec<String> {
         if self.profile == "1.5" {
-            return None;
+            return Vec::new();
         }
-        let text = |field: &str| pod["metadata"][field].as_str().filter(|text| !text.is_empty());
-        let of = match text("generateName") {
-            Some(prefix) => format!("{prefix} (prefix)"),
-            None => text("name")?.to_owned(),
-        };
-        Some(format!("{RESERVED_VOLUME}{}", &crate::secret::sha256_hex(of.as_bytes())[..30]))
+        let text = |field: &str| pod["metadata"][field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let names = text("generateName").map(|prefix| format!("{prefix} (prefix)")).into_iter().chain(text("name"));
+        names.map(|name| format!("{RESERVED_VOLUME}{}", &crate::secret::sha256_hex(name.as_bytes())[..30])).collect()
     }
 }
 
@@ -179,9 +177,9 @@ mod tests {
             (json!({ "generateName": "job-onetime-" }), "ebc689e7a10eb8d72013d9fac46bb6"),
         ];
         for (metadata, digits) in vectors {
-            let name = LAYOUTS[0].volume_name(&json!({ "metadata": metadata })).unwrap();
+            let name = LAYOUTS[0].volume_names(&json!({ "metadata": metadata })).remove(0);
             assert_eq!((name.as_str(), name.len()), (format!("{RESERVED_VOLUME}{digits}").as_str(), 63));
         }
-        assert_eq!(LAYOUTS[1].volume_name(&json!({ "metadata": { "name": "p" } })), None);
+        assert!(LAYOUTS[1].volume_names(&json!({ "metadata": { "name": "p" } })).is_empty());
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::located::{Located, Text};
 use crate::scenario::{
-    AccessModel, AccessPolicy, ClusterState, FederatedCredential, Scenario, SecretRight, Step, StoredSecret,
-    WebhookState,
+    AccessModel, AccessPolicy, ClusterState, FederatedCredential, Manifests, Scenario, SecretRight,
+    ServiceAccountState, Step, StoredSecret, WebhookState,
 };
 
 /// Every defect of the set-up, with a sentence.
@@ -24,6 +24,9 @@ pub const SETUP_DEFECTS: &[(&str, &str)] = &[
     ("setup/forgets-skip-annotation", "no pod names containers to skip"),
     ("setup/forgets-account-annotations", "no account carries any annotation"),
     ("setup/forgets-pod-annotations", "no pod and no template of one carries any annotation"),
+    ("setup/asks-for-proxy", "every pod asks for the proxy sidecar"),
+    ("setup/stores-a-credential", "a Secret of the case's namespace holds a private key"),
+    ("setup/creates-accounts", "every account that a pod names is there"),
     ("setup/forgets-policy", "no admission policy is there"),
     ("setup/forgets-namespace-labels", "the case's own namespace carries no label"),
     ("setup/forgets-settings", "the webhook has its default settings"),
@@ -44,6 +47,7 @@ pub const SETUP_DEFECTS: &[(&str, &str)] = &[
 
 const LABEL: &str = "azure.workload.identity/use";
 const CLIENT_ID: &str = "azure.workload.identity/client-id";
+const PROXY: &str = "azure.workload.identity/inject-proxy-sidecar";
 const SKIP: &str = "azure.workload.identity/skip-containers";
 
 /// Whether this is a defect of the set-up.
@@ -91,6 +95,33 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
                     manifests.loaded.retain(|loaded| !policy(&loaded.object));
                 }
             });
+        }
+        "setup/asks-for-proxy" => {
+            each_pod(scenario, "annotations", &mut |annotations| annotations.set(PROXY, "true"));
+        }
+        "setup/stores-a-credential" => {
+            let secret = serde_json::json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "forgotten" },
+                "stringData": { "key": "-----BEGIN PRIVATE KEY-----" },
+            });
+            let manifests = Manifests { objects: vec![Located::nowhere(secret)], ..Manifests::default() };
+            scenario.given.cluster.push(Located::nowhere(ClusterState::Manifests(manifests)));
+        }
+        "setup/creates-accounts" => {
+            let named: Vec<Text> = scenario
+                .when
+                .iter()
+                .filter_map(|step| match &step.value {
+                    Step::CreatePod(pod) => pod.service_account.clone(),
+                    _ => None,
+                })
+                .collect();
+            scenario.given.cluster.extend(named.into_iter().map(|name| {
+                Located::nowhere(ClusterState::ServiceAccount(ServiceAccountState {
+                    name,
+                    ..ServiceAccountState::default()
+                }))
+            }));
         }
         "setup/forgets-namespace-labels" => scenario.given.namespace_labels.clear(),
         "setup/forgets-settings" => scenario.given.webhook_settings.clear(),
@@ -251,12 +282,7 @@ fn each_pod(scenario: &mut Scenario, field: &str, change: &mut dyn FnMut(&mut En
     }
 }
 
-fn each_object(
-    manifests: &mut crate::scenario::Manifests,
-    kind: &str,
-    field: &str,
-    change: &mut dyn FnMut(&mut Entries<'_>),
-) {
+fn each_object(manifests: &mut Manifests, kind: &str, field: &str, change: &mut dyn FnMut(&mut Entries<'_>)) {
     let objects =
         manifests.objects.iter_mut().map(|o| &mut o.value).chain(manifests.loaded.iter_mut().map(|l| &mut l.object));
     for object in objects {
@@ -281,7 +307,8 @@ mod tests {
     const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
 
     /// Defects that bite on what the plain scenario has not.
-    const OTHERWISE: [&str; 6] = [
+    const OTHERWISE: [&str; 7] = [
+        "setup/creates-accounts",
         "setup/forgets-policy",
         "setup/forgets-namespace-labels",
         "setup/forgets-settings",
@@ -289,7 +316,7 @@ mod tests {
         "setup/swaps-access-model",
         "setup/asks-in-order",
     ];
-    const RICHER: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
+    const RICHER: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - create-pod: { name: p, image: i, service-account: a }\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
 
     #[test]
     fn every_defect_of_the_set_up_changes_a_scenario_that_it_can_bite() {

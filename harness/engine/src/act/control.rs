@@ -9,6 +9,9 @@ use super::{Done, Stage};
 use crate::lease::Lease;
 use crate::webhook;
 
+/// What tokens name as their issuer where they name another one: what Kubernetes calls itself where nobody says better.
+const ANOTHER_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
 impl Stage<'_> {
     pub(super) async fn advance_time(&self, by: Duration) -> Result<Done, String> {
         self.cluster.control("clock", &json!({ "advance-seconds": by.as_secs() })).await.map(|_| Done::Accepted)
@@ -22,7 +25,11 @@ impl Stage<'_> {
             IssuerChange::UnpublishedKey => json!({ "sign-with-unpublished-key": true }),
             IssuerChange::Unreachable => json!({ "publish": false }),
             IssuerChange::Reachable => json!({ "publish": true }),
-            IssuerChange::NamesAnotherIssuer => json!({ "names-another-issuer": true }),
+            IssuerChange::EllipticKey => json!({ "rotate-key": { "overlap": true, "algorithm": "ES256" } }),
+            IssuerChange::NamesAnotherIssuer => json!({ "discovery": "another-issuer" }),
+            IssuerChange::KeysOfAnotherCluster => json!({ "key-set": "another-cluster" }),
+            IssuerChange::RedirectsToLogin => json!({ "publication": "redirect-to-login" }),
+            IssuerChange::SignsAsAnother => json!({ "sign-as": ANOTHER_ISSUER }),
         };
         self.cluster.control("issuer", &body).await.map(|_| Done::Accepted)
     }

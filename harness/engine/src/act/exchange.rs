@@ -15,10 +15,17 @@ impl Stage<'_> {
         let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());
         let namespace = text(&asked.namespace).unwrap_or_else(|| self.ready.namespace.clone());
         let audience = text(&asked.audience).unwrap_or_else(|| AUDIENCE.to_owned());
-        let mut token = self.cluster.account_token(&namespace, &asked.account, &audience).await?;
+        let mut token = match &asked.token_of {
+            Some(other) => {
+                let kept = self.ready.tokens.get(&other.value).cloned();
+                kept.ok_or_else(|| format!("no step before this one asked by the name of {}", other.value))?
+            }
+            None => self.cluster.account_token(&namespace, &asked.account, &audience).await?,
+        };
         if asked.forged {
             token = forged(&token);
         }
+        self.ready.tokens.insert(asked.name.value.clone(), token.clone());
         let target = self.azure.target();
         let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", target.vault_domain));
         let tenant = text(&asked.tenant_id).unwrap_or_else(|| target.tenant_id.clone());
@@ -31,7 +38,7 @@ impl Stage<'_> {
         ];
         let (status, body) = self.azure.exchange(&tenant, &form).await.map_err(|error| error.to_string())?;
         let documents = vec![
-            json!({ "quickstart": 1, "event": "token", "header": part(&token, 0), "claims": part(&token, 1), "sha256": token.sha256() }),
+            json!({ "quickstart": 1, "event": "token", "header": token_part(&token, 0), "claims": token_part(&token, 1), "sha256": token.sha256() }),
             answer(status, &body),
             json!({ "quickstart": 1, "event": "end" }),
         ];
@@ -50,7 +57,7 @@ impl Stage<'_> {
 fn answer(status: u16, body: &Value) -> Value {
     if let Some(access) = body["access_token"].as_str().map(Secret::new) {
         return json!({
-            "quickstart": 1, "event": "exchange", "outcome": "granted", "claims": part(&access, 1),
+            "quickstart": 1, "event": "exchange", "outcome": "granted", "claims": token_part(&access, 1),
             "sha256": access.sha256(), "token-type": body["token_type"], "expires-in": body["expires_in"],
         });
     }
@@ -65,7 +72,7 @@ fn answer(status: u16, body: &Value) -> Value {
 }
 
 /// A decoded part of a token; never the signature.
-fn part(token: &Secret, index: usize) -> Value {
+pub(crate) fn token_part(token: &Secret, index: usize) -> Value {
     let text = token.expose().split('.').nth(index).unwrap_or_default();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).unwrap_or_default()).unwrap_or_default()
 }
@@ -100,7 +107,7 @@ mod tests {
         let signature = URL_SAFE_NO_PAD.encode([7u8; 256]);
         let token = Secret::new(format!("e30.eyJzdWIiOiJ4In0.{signature}"));
         let forged = forged(&token);
-        assert_eq!(part(&forged, 1)["sub"], "x");
+        assert_eq!(token_part(&forged, 1)["sub"], "x");
         assert_ne!(forged.expose(), token.expose());
     }
 }

@@ -52,20 +52,20 @@ impl Stage<'_> {
 
     pub(super) async fn break_azure(&self, fault: &Fault) -> Result<Done, String> {
         let facts = &self.ready.facts;
-        let mut body = if let Some(principal) = facts.principals.get(&fault.of.value) {
+        let at = if let Some(principal) = facts.principals.get(&fault.of.value) {
             json!({ "client-id": principal.client_id })
         } else {
             let vault = self.ready.vaults.get(&fault.of.value).ok_or_else(|| format!("no vault {}", fault.of.value))?;
             json!({ "vault": vault.1 })
         };
-        body["fault"] = match fault.how {
-            FaultKind::Throttled => "throttled",
-            FaultKind::Unavailable => "unavailable",
-            FaultKind::Cut => "reset",
-            FaultKind::Firewalled => "firewalled",
-            FaultKind::Lagging => "lagging",
-        }
-        .into();
+        let does = match fault.how {
+            FaultKind::Throttled => json!({ "throttle": { "retry-after": 1 } }),
+            FaultKind::Unavailable => json!({ "unavailable": {} }),
+            FaultKind::Cut => json!({ "reset": {} }),
+            FaultKind::Firewalled => json!({ "block-network": { "by": "firewall" } }),
+            FaultKind::Lagging => json!({ "lag": { "replicas": 3, "seconds": 60 } }),
+        };
+        let mut body = json!({ "at": at, "does": does });
         if let Some(times) = fault.times {
             body["times"] = times.into();
         }

@@ -1,24 +1,39 @@
 //! Tokens of service accounts: issued by the cluster for us, and what its API server makes of one.
 
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use wi_model::secret::Secret;
 
 use super::{Cluster, sentence};
 
 impl Cluster {
-    /// A token of an account for an audience, as a pod would get one.
+    /// A token of a service account for an audience; `None` where there is no such account.
+    pub(crate) async fn token_of(
+        &self,
+        namespace: &str,
+        account: &str,
+        audience: &str,
+    ) -> Result<Option<Secret>, kube::Error> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let spec = TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        match accounts.create_token_request(account, &PostParams::default(), &request).await {
+            Ok(answer) => Ok(answer.status.and_then(|status| status.token).map(Secret::new)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same of an account that must be there.
     ///
     /// # Errors
-    /// The API server's refusal, in one line.
+    /// It is not, or the API server refuses; in one line.
     pub(crate) async fn account_token(&self, namespace: &str, account: &str, audience: &str) -> Result<Secret, String> {
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": { "audiences": [audience], "expirationSeconds": 3600 },
-        });
-        let answer = self.post_path(&path, &body).await?;
-        let token = answer["status"]["token"].as_str().map(Secret::new);
-        token.ok_or_else(|| format!("POST {path}: expected a token in the status, found none"))
+        let token = self.token_of(namespace, account, audience).await;
+        let token = token.map_err(|error| format!("a token of {account}: {}", sentence(&error)))?;
+        token.ok_or_else(|| format!("a token of {account}: there is no such account in namespace {namespace}"))
     }
 
     /// What the API server makes of a token that is shown to it: the status of a TokenReview.

@@ -3,10 +3,12 @@
 use base64::Engine as _;
 use serde_json::Value;
 use wi_model::evidence::ClusterEvidence;
+use wi_model::injection::AUDIENCE;
 use wi_model::scenario::Expectation;
 use wi_model::secret::Secret;
 
 use super::Observer;
+use crate::act::token_part;
 use crate::cluster::sentence;
 
 impl Observer<'_> {
@@ -39,6 +41,8 @@ impl Observer<'_> {
                 let discovery = self.cluster.get_path("/.well-known/openid-configuration").await;
                 seen.keys = Some(self.cluster.get_path("/openid/v1/jwks").await);
                 seen.discovery = Some(discovery);
+                let token = self.cluster.account_token(namespace, "default", AUDIENCE).await?;
+                seen.issued = Some((token_part(&token, 0), token_part(&token, 1)));
             }
             Expectation::TokenReview(wanted) => {
                 let (namespace, account) = (home(&wanted.namespace), &wanted.account.value);

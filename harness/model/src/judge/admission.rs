@@ -59,8 +59,10 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
     }
     let wanted = wanted_expiration(evidence);
     same(Hop::Admission, "the projected token's expirationSeconds", &wanted, &volume.expiration.to_string())?;
-    if let Some(name) = layout.volume_name(pod) {
-        same(Hop::Admission, "the token volume's name", &name, volume.volume)?;
+    let names = layout.volume_names(pod);
+    if !names.is_empty() && !names.iter().any(|name| name == volume.volume) {
+        let expected = format!("the token volume's name = {}", names.join(" or "));
+        return Err(broken(Hop::Admission, expected, volume.volume));
     }
 
     let before: BTreeMap<&str, Container<'_>> =

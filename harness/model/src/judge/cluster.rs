@@ -70,12 +70,12 @@ pub(super) fn judge_issuer(expectation: &IssuerExpectation, evidence: &ClusterEv
         None => Err(not_yet(hop, format!("the issuer's {what}"), "not asked for")),
     };
     let discovery = fetched("discovery document", &evidence.discovery)?;
-    if discovery["issuer"] != facts.issuer.as_str() {
-        return Err(not_yet(
-            hop,
-            format!("the discovery document's issuer = {}", facts.issuer),
-            text(&discovery["issuer"]),
-        ));
+    let Some((header, claims)) = &evidence.issued else { return Err(not_yet(hop, "a token of the cluster's", "none")) };
+    for (what, issuer) in [("a token's iss", text(&claims["iss"])), ("the cluster's issuer", facts.issuer.clone())] {
+        if discovery["issuer"] != issuer.as_str() {
+            let expected = format!("the discovery document's issuer = {issuer}, which is {what}");
+            return Err(not_yet(hop, expected, text(&discovery["issuer"])));
+        }
     }
     if discovery["jwks_uri"].as_str().is_none_or(|uri| !uri.starts_with("https://")) {
         return Err(broken(hop, "the discovery document's jwks_uri, https", text(&discovery["jwks_uri"])));
@@ -89,6 +89,14 @@ pub(super) fn judge_issuer(expectation: &IssuerExpectation, evidence: &ClusterEv
     let keys = document["keys"].as_array().map_or(&[][..], Vec::as_slice);
     if keys.len() != expectation.keys as usize {
         return Err(not_yet(hop, format!("{} published keys", expectation.keys), keys.len().to_string()));
+    }
+    if !keys.iter().any(|key| key["kid"] == header["kid"]) {
+        let observed = keys.iter().map(|key| text(&key["kid"])).collect::<Vec<_>>().join(", ");
+        return Err(not_yet(
+            hop,
+            format!("the key {} of a token among those published", text(&header["kid"])),
+            observed,
+        ));
     }
     for key in keys {
         let kid = text(&key["kid"]);

@@ -53,7 +53,7 @@ pub struct NamespaceState {
 }
 
 /// A service account.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceAccountState {
     /// Its name.
@@ -72,7 +72,7 @@ pub struct ServiceAccountState {
 
 /// Kubernetes manifests: YAML or JSON files as they are, or objects written here. An object without a namespace
 /// goes to the case's own.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Manifests {
     /// Paths of files, relative to the scenario file.

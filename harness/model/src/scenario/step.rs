@@ -111,6 +111,8 @@ pub struct AskToken {
     pub tenant_id: Option<Text>,
     /// The scope; that of vaults when left out.
     pub scope: Option<Text>,
+    /// Another exchange of ours whose very token is presented once more; a new one when left out.
+    pub token_of: Option<Text>,
     /// Whether the token is altered after it was signed.
     #[serde(default)]
     pub forged: bool,
@@ -132,8 +134,16 @@ pub enum IssuerChange {
     Unreachable,
     /// They can again.
     Reachable,
+    /// A new key signs that is on an elliptic curve; the old one stays published beside it.
+    EllipticKey,
     /// The discovery document names another issuer.
     NamesAnotherIssuer,
+    /// The published keys are those of another cluster.
+    KeysOfAnotherCluster,
+    /// Whoever asks is sent to a page for people.
+    RedirectsToLogin,
+    /// New tokens name another issuer than the one that is published.
+    SignsAsAnother,
 }
 
 /// A new version of a secret.
@@ -206,7 +216,7 @@ pub enum FaultKind {
     Cut,
     /// A vault's firewall.
     Firewalled,
-    /// Of an identity: replicas that learn of a new federated credential one after another.
+    /// Of an identity: three replicas of the directory, each of which learns of a federated credential a minute later.
     Lagging,
 }
 
