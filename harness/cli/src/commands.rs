@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use wi_model::plan::{self, Case, Decision};
 
 use crate::args::{
-    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, Global, ListArgs, ManArgs, RunArgs, SabotageArgs, SchemaOf,
-    SelectArgs, SuiteArgs, SweepArgs,
+    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, Global, ListArgs, ManArgs, RunArgs, SabotageArgs,
+    SchemaOf, SelectArgs, SuiteArgs, SweepArgs,
 };
 use crate::console::ForPeople;
 use crate::environment::Options;

@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 use wi_engine::{CaseOptions, Event, Ledger, Session};
+use wi_model::located::Text;
 use wi_model::plan::{self, Case, Decision, decide};
-use wi_model::record::{Environment as Described, Outcome, Phase, Record};
+use wi_model::record::{Check, Environment as Described, Failure, Outcome, Phase, Record};
 use wi_model::secret::Secret;
+use wi_model::verdict::Hop;
 
 use crate::aks;
 use crate::console;
@@ -167,14 +169,20 @@ impl Pool {
                     open.close().await;
                     return unrun(case, Outcome::NotApplicable, why);
                 }
-                let record = open.session.run(case, options, on_event).await;
+                let record = match &case.scenario.given.webhook_refuses {
+                    Some(wanted) => judged_start(case, wanted, Ok(())),
+                    None => open.session.run(case, options, on_event).await,
+                };
                 let leftovers = open.close().await;
                 if let Ok(mut alone) = self.alone.lock() {
                     alone.extend(leftovers);
                 }
                 record
             }
-            Err(stop) => unrun(case, Outcome::Blocked, stop.lines.join("; ")),
+            Err(stop) => match &case.scenario.given.webhook_refuses {
+                Some(wanted) => judged_start(case, wanted, Err(&stop.lines.join("; "))),
+                None => unrun(case, Outcome::Blocked, stop.lines.join("; ")),
+            },
         }
     }
 
@@ -200,6 +208,25 @@ impl Open {
         leftovers.extend(self.opened.stop().await);
         leftovers
     }
+}
+
+/// The record of a case in which the webhook must not start.
+fn judged_start(case: &Case, wanted: &Text, started: Result<(), &str>) -> Record {
+    let expected = format!("the webhook does not start and says `{}`", wanted.value);
+    let observed = match started {
+        Err(why) if why.contains(&wanted.value) => None,
+        Err(why) => Some(why.to_owned()),
+        Ok(()) => Some("it started".to_owned()),
+    };
+    let (hop, at) = (Hop::SetUp, wanted.at);
+    let mut record = unrun(case, if observed.is_none() { Outcome::Pass } else { Outcome::Fail }, String::new());
+    record.reason = None;
+    let met = observed.is_none();
+    record.checks.push(Check { expectation: expected.clone(), hop: Some(hop), at, met, looks: 1, waited_ms: 0 });
+    if let Some(observed) = observed {
+        record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
+    }
+    record
 }
 
 /// Why a case makes no sense on what was opened.

@@ -72,6 +72,7 @@ impl Stage<'_> {
             Step::SetIssuer(change) => self.set_issuer(*change).await,
             Step::SetWebhook(state) => self.set_webhook(*state, lease).await,
             Step::SetSecret(secret) => self.set_secret(secret).await,
+            Step::RotateClientSecret(handle) => self.rotate_client_secret(handle).await,
             Step::Trust(trust) => self.trust(trust).await,
             Step::Distrust(distrust) => self.distrust(distrust).await,
             Step::Grant(grant) => self.grant(grant).await,

@@ -49,6 +49,8 @@ pub(crate) struct Provisioned {
     pub(crate) identities: BTreeMap<String, (String, String)>,
     /// Resource group and name of each vault, by handle.
     pub(crate) vaults: BTreeMap<String, (String, String)>,
+    /// Object id of each application, by the handle of its service principal.
+    pub(crate) applications: BTreeMap<String, String>,
     /// Name of a Service that leads nowhere.
     pub(crate) nobody: String,
     /// Tokens that exchanges of our own presented, by the names of those.
@@ -131,8 +133,22 @@ impl Ground<'_> {
         };
         let identities = azure.identities.keys().map(placed).collect();
         let vaults = azure.vaults.keys().map(placed).collect();
+        let application =
+            |handle: &String| Some((handle.clone(), bindings.get(&format!("{handle}.object-id"))?.clone()));
+        let applications = azure.service_principals.keys().filter_map(application).collect();
         let (nobody, tokens) = (names.service(), BTreeMap::new());
-        Ok(Provisioned { scenario, namespace, facts, secrets, objects, identities, vaults, nobody, tokens })
+        Ok(Provisioned {
+            scenario,
+            namespace,
+            facts,
+            secrets,
+            objects,
+            identities,
+            vaults,
+            applications,
+            nobody,
+            tokens,
+        })
     }
 
     /// Identities and service principals, without what they trust: that may name any of them.

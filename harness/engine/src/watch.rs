@@ -33,8 +33,7 @@ impl Watch<'_> {
                 self.look_at_pod(&key).await
             }
             Subject::Cluster => {
-                let secrets = &self.ready.secrets;
-                let seen = self.observer.look_at_cluster(self.expectation, &self.ready.namespace, secrets).await?;
+                let seen = self.observer.look_at_cluster(self.expectation, self.ready).await?;
                 Ok(judge::judge_cluster(self.expectation, &seen, &self.ready.facts))
             }
         }

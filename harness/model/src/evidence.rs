@@ -59,6 +59,10 @@ pub struct ClusterEvidence {
     pub issued: Option<(Value, Value)>,
     /// The status of a TokenReview.
     pub review: Option<Value>,
+    /// Whether the cluster says that an account may do what is asked, and why.
+    pub access: Option<(bool, String)>,
+    /// Status and `WWW-Authenticate` of a vault's answer to nobody.
+    pub challenge: Option<(u16, String)>,
     /// Places where a credential was found.
     pub credentials: Vec<String>,
     /// How many objects were looked through.

@@ -3,6 +3,7 @@
 //! Every hop is checked from more than one side where the target allows: what the pod said of itself, what the API server
 //! stored, and what the identity provider and the vault recorded must agree.
 
+mod access;
 mod admission;
 mod advice;
 mod cluster;
@@ -30,7 +31,9 @@ pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -
         | Expectation::Object(_)
         | Expectation::Issuer(_)
         | Expectation::TokenReview(_)
-        | Expectation::NoCredential(_) => judge_cluster_part(expectation, &ClusterEvidence::default(), facts),
+        | Expectation::NoCredential(_)
+        | Expectation::Access(_)
+        | Expectation::Challenge(_) => judge_cluster_part(expectation, &ClusterEvidence::default(), facts),
     };
     judgement(result)
 }
@@ -47,6 +50,8 @@ fn judge_cluster_part(expectation: &Expectation, evidence: &ClusterEvidence, fac
         Expectation::Issuer(e) => cluster::judge_issuer(e, evidence, facts),
         Expectation::TokenReview(e) => cluster::judge_review(e, evidence),
         Expectation::NoCredential(e) => cluster::judge_no_credential(e, evidence),
+        Expectation::Access(e) => access::judge(e, evidence),
+        Expectation::Challenge(_) => access::judge_challenge(evidence, facts),
         _ => Err(broken(Hop::SetUp, "an expectation about the cluster", "one about a pod")),
     }
 }
@@ -107,6 +112,11 @@ pub fn describe(expectation: &Expectation) -> String {
             let verb = if e.authenticated { "takes" } else { "does not take" };
             format!("the API server {verb} a token of {} for {}", e.account.value, e.audience.value)
         }
+        Expectation::Access(e) => {
+            let may = if e.allowed { "may" } else { "may not" };
+            format!("account {} {may} {} {}", e.account.value, e.verb.value, e.resource.value)
+        }
+        Expectation::Challenge(e) => format!("vault {} challenges who brings no token", e.vault.value),
         Expectation::NoCredential(_) => "no credential lies in the cluster".to_owned(),
     }
 }

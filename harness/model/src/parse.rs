@@ -132,10 +132,15 @@ fn check(scenario: &Scenario) -> Result<(), Fault> {
             "name at least one defect that turns it red: a scenario that cannot fail is not a test",
         );
     }
-    if scenario.when.is_empty() {
+    let refuses = scenario.given.webhook_refuses.is_some();
+    if refuses && !(scenario.when.is_empty() && scenario.then.is_empty()) {
+        let reason = "`webhook-refuses` stands alone: where the webhook does not start, nothing is done or expected";
+        return Err((scenario.title.at, Reason::Manifest(reason.to_owned())));
+    }
+    if !refuses && scenario.when.is_empty() {
         return empty("when", "say what is done");
     }
-    if scenario.then.is_empty() {
+    if !refuses && scenario.then.is_empty() {
         return empty("then", "say what must follow");
     }
     check_handles(scenario)?;
@@ -209,6 +214,10 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
                 refer(&step.vault, "vault", &vaults)?;
                 refer(&step.to, "identity or service principal", &principals)?;
             }
+            Step::RotateClientSecret(handle) => {
+                let known: Vec<String> = azure.service_principals.keys().cloned().collect();
+                refer(handle, "service principal", &known)?;
+            }
             Step::Trust(step) => refer(&step.identity, "identity", &identities)?,
             Step::Distrust(step) => refer(&step.identity, "identity", &identities)?,
             Step::Break(step) => {
@@ -225,6 +234,7 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
                     refer(identity, "identity or service principal", &principals)?;
                 }
             }
+            Expectation::Challenge(e) => refer(&e.vault, "vault", &vaults)?,
             Expectation::SecretRead(e) => {
                 refer(&e.vault, "vault", &vaults)?;
                 if !matches!(e.outcome, crate::scenario::SecretReadOutcome::Missing(_)) {

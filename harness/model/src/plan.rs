@@ -26,6 +26,7 @@ impl Case {
         let given = &self.scenario.given;
         given.webhook != WebhookState::Installed
             || !given.webhook_settings.is_empty()
+            || given.webhook_refuses.is_some()
             || self
                 .scenario
                 .when
@@ -46,7 +47,7 @@ impl Case {
         if given.webhook != WebhookState::Installed {
             needs.insert(Capability::WebhookControl);
         }
-        if !given.webhook_settings.is_empty() {
+        if !given.webhook_settings.is_empty() || given.webhook_refuses.is_some() {
             needs.insert(Capability::WebhookSettings);
         }
         let azure = &given.azure;

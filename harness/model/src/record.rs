@@ -212,13 +212,15 @@ impl Check {
     /// The hop that an expectation looks at.
     pub fn hop_of(expectation: &Expectation) -> Hop {
         match expectation {
-            Expectation::Admission(_) | Expectation::Pod(_) | Expectation::Event(_) | Expectation::Object(_) => {
-                Hop::Admission
-            }
+            Expectation::Admission(_)
+            | Expectation::Pod(_)
+            | Expectation::Event(_)
+            | Expectation::Object(_)
+            | Expectation::Access(_) => Hop::Admission,
             Expectation::Log(_) => Hop::Pod,
             Expectation::Token(_) | Expectation::Issuer(_) | Expectation::TokenReview(_) => Hop::Token,
             Expectation::Exchange(_) => Hop::Exchange,
-            Expectation::SecretRead(_) | Expectation::NoCredential(_) => Hop::Secret,
+            Expectation::SecretRead(_) | Expectation::NoCredential(_) | Expectation::Challenge(_) => Hop::Secret,
         }
     }
 }

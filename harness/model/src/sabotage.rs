@@ -24,6 +24,7 @@ pub const SETUP_DEFECTS: &[(&str, &str)] = &[
     ("setup/forgets-skip-annotation", "no pod names containers to skip"),
     ("setup/forgets-account-annotations", "no account carries any annotation"),
     ("setup/forgets-pod-annotations", "no pod and no template of one carries any annotation"),
+    ("setup/widens-rights", "the webhook's account may do everything"),
     ("setup/asks-for-proxy", "every pod asks for the proxy sidecar"),
     ("setup/stores-a-credential", "a Secret of the case's namespace holds a private key"),
     ("setup/creates-accounts", "every account that a pod names is there"),
@@ -98,6 +99,17 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
         }
         "setup/asks-for-proxy" => {
             each_pod(scenario, "annotations", &mut |annotations| annotations.set(PROXY, "true"));
+        }
+        "setup/widens-rights" => {
+            let binding = serde_json::json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                "metadata": { "name": "too-much-{{namespace}}" },
+                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+                "subjects": [{ "kind": "ServiceAccount", "name": "azure-wi-webhook-admin",
+                    "namespace": "azure-workload-identity-system" }],
+            });
+            let manifests = Manifests { objects: vec![Located::nowhere(binding)], ..Manifests::default() };
+            scenario.given.cluster.push(Located::nowhere(ClusterState::Manifests(manifests)));
         }
         "setup/stores-a-credential" => {
             let secret = serde_json::json!({

@@ -21,9 +21,10 @@ pub use azure::{
 };
 pub use cluster::{ClusterState, LoadedObject, Manifests, NamespaceState, Policy, ServiceAccountState};
 pub use expectation::{
-    AdmissionExpectation, AdmissionOutcome, EventExpectation, ExchangeExpectation, ExchangeOutcome, Expectation,
-    IssuerExpectation, LogExpectation, NoCredentialExpectation, ObjectExpectation, PodExpectation,
-    SecretReadExpectation, SecretReadOutcome, TokenExpectation, TokenReviewExpectation, TokenVolume,
+    AccessExpectation, AdmissionExpectation, AdmissionOutcome, ChallengeExpectation, EventExpectation,
+    ExchangeExpectation, ExchangeOutcome, Expectation, IssuerExpectation, LogExpectation, NoCredentialExpectation,
+    ObjectExpectation, PodExpectation, SecretReadExpectation, SecretReadOutcome, TokenExpectation,
+    TokenReviewExpectation, TokenVolume,
 };
 pub use patience::Patience;
 pub use step::{
@@ -55,8 +56,10 @@ pub struct Scenario {
     #[serde(default)]
     pub given: Given,
     /// What is done, in order.
+    #[serde(default)]
     pub when: Vec<Located<Step>>,
     /// What must follow.
+    #[serde(default)]
     pub then: Vec<Located<Expectation>>,
 }
 
@@ -75,6 +78,8 @@ pub struct Given {
     /// Settings of the webhook that differ from its defaults, by the names of its environment variables.
     #[serde(default)]
     pub webhook_settings: std::collections::BTreeMap<String, Text>,
+    /// With these settings the webhook must not start, and say this; then nothing else is done or expected.
+    pub webhook_refuses: Option<Text>,
     /// What Azure holds.
     #[serde(default)]
     pub azure: AzureState,
@@ -105,5 +110,5 @@ pub enum WebhookState {
 
 texts! {
     Scenario { given, when, then }
-    Given { namespace, namespace_labels, webhook_settings, azure, cluster }
+    Given { namespace, namespace_labels, webhook_settings, webhook_refuses, azure, cluster }
 }

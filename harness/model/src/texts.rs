@@ -79,18 +79,17 @@ macro_rules! texts {
     )* };
 }
 
-/// Says which variants of a choice hold texts; the others hold none.
+/// Says which variants of a choice hold texts; where others hold none, `..` says so.
 macro_rules! texts_of_one {
-    ($($choice:ty { $($variant:ident),* $(,)? })*) => { $(
+    ($($choice:ty { $($variant:ident),* $(,)? $(.. $rest:pat)? })*) => { $(
         impl $crate::texts::Texts for $choice {
-            #[allow(unreachable_patterns, reason = "a choice whose every variant holds texts needs no rest")]
             fn each_text<E>(
                 &mut self,
                 change: &mut dyn FnMut(&mut $crate::located::Text) -> Result<(), E>,
             ) -> Result<(), E> {
                 match self {
                     $( Self::$variant(part) => $crate::texts::Texts::each_text(part, change), )*
-                    _ => Ok(()),
+                    $( $rest => Ok(()), )?
                 }
             }
         }

@@ -166,7 +166,8 @@ pub(super) async fn install(webhook: &Webhook, installation: &Installation) -> R
 async fn in_process(profile: Profile, installation: &Installation) -> Result<Installed, String> {
     let client = client(&installation.kubeconfig, None).await?;
     let started = start(config(profile, installation)?, SERVICE, installation.addresses[0], installation).await?;
-    for object in started.objects {
+    // It needs no account, but its installation has one, whose rights are the product's.
+    for object in started.objects.into_iter().chain(rights()) {
         apply(&client, object).await?;
     }
     let begins_with = installation.settings.get("profile");
@@ -233,7 +234,7 @@ async fn start(
 /// The settings of the case over those of the run.
 fn config(profile: Profile, installation: &Installation) -> Result<Config, String> {
     let mut settings: BTreeMap<&str, &str> =
-        [("profile", profile.word()), ("tenant-id", installation.tenant_id.as_str())].into();
+        [("profile", profile.word()), ("AZURE_TENANT_ID", installation.tenant_id.as_str())].into();
     settings.extend(installation.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let args = wi_reference_webhook::Args::of_settings(settings)?;
     let mut config = args.config(Config::default().kubernetes_version).map_err(|error| crate::exit::chain(&error))?;

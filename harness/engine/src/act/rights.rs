@@ -19,6 +19,11 @@ impl Stage<'_> {
         Ok(Done::Accepted)
     }
 
+    pub(super) async fn rotate_client_secret(&self, handle: &str) -> Result<Done, String> {
+        let object_id = self.ready.applications.get(handle).ok_or_else(|| format!("no service principal {handle}"))?;
+        done(&format!("the client secret of {handle}"), self.azure.graph().rotate_secret(object_id).await)
+    }
+
     pub(super) async fn trust(&self, wanted: &Trust) -> Result<Done, String> {
         let (group, identity) = self.identity(&wanted.identity)?;
         let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());

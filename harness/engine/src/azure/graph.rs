@@ -138,6 +138,18 @@ impl Graph<'_> {
         self.client.eventually("the directory took a federated credential", unknown, write).await
     }
 
+    /// Gives an application a new client secret, which nobody learns, and takes every other away.
+    pub(crate) async fn rotate_secret(&self, object_id: &str) -> Result<(), AzureError> {
+        let application = self.send(Method::GET, &format!("applications/{object_id}"), None).await?;
+        let added = json!({ "passwordCredential": { "displayName": "rotated" } });
+        self.send(Method::POST, &format!("applications/{object_id}/addPassword"), Some(&added)).await?;
+        for old in application["passwordCredentials"].as_array().into_iter().flatten() {
+            let gone = json!({ "keyId": old["keyId"] });
+            self.send(Method::POST, &format!("applications/{object_id}/removePassword"), Some(&gone)).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes an application, and its place among the deleted ones.
     pub(crate) async fn delete_application(&self, object_id: &str) -> Result<(), AzureError> {
         for path in [format!("applications/{object_id}"), format!("directory/deletedItems/{object_id}")] {

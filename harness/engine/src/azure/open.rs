@@ -6,6 +6,20 @@ use serde_json::Value;
 use super::{AzureError, Client};
 
 impl Client {
+    /// A request by nobody: the status, and what the answer asks for in `WWW-Authenticate`.
+    pub(crate) async fn knock(&self, url: &str) -> Result<(u16, String), AzureError> {
+        let no_answer = |error: reqwest::Error| AzureError::NoAnswer {
+            method: Method::GET,
+            url: url.to_owned(),
+            why: crate::cluster::sentence(&error.without_url()),
+        };
+        let sent = self.cancel.run_until_cancelled(self.http.get(url).send()).await;
+        let response = sent.ok_or(AzureError::Cancelled)?.map_err(no_answer)?;
+        let challenge = response.headers().get(reqwest::header::WWW_AUTHENTICATE);
+        let challenge = challenge.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        Ok((response.status().as_u16(), challenge))
+    }
+
     /// A document that is put somewhere.
     pub(crate) async fn put_open(&self, url: &str, body: &Value) -> Result<(), AzureError> {
         self.attempt(&Method::PUT, url, None, Some(body)).await?.map(|_| ())

@@ -22,6 +22,11 @@ impl Vault<'_> {
         self.send(Method::PUT, name, Some(&json!({ "value": value.expose() }))).await
     }
 
+    /// Asks without a token: the status, and the challenge.
+    pub(crate) async fn knock(&self) -> Result<(u16, String), AzureError> {
+        self.client.knock(&format!("{}/secrets?api-version={SECRETS}", self.url.trim_end_matches('/'))).await
+    }
+
     /// Makes a secret unreadable without taking it away.
     pub(crate) async fn disable(&self, name: &str) -> Result<(), AzureError> {
         self.send(Method::PATCH, name, Some(&json!({ "attributes": { "enabled": false } }))).await

@@ -48,6 +48,20 @@ impl Cluster {
         Ok(answer["status"].clone())
     }
 
+    /// Whether the cluster would let a user do something, and why.
+    ///
+    /// # Errors
+    /// The review itself was refused, in one line.
+    pub(crate) async fn may(&self, user: &str, what: &Value) -> Result<(bool, String), String> {
+        let body = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": { "user": user, "groups": ["system:serviceaccounts", "system:authenticated"], "resourceAttributes": what },
+        });
+        let answer = self.post_path("/apis/authorization.k8s.io/v1/subjectaccessreviews", &body).await?;
+        let reason = answer["status"]["reason"].as_str().unwrap_or("no reason given").to_owned();
+        Ok((answer["status"]["allowed"].as_bool().unwrap_or(false), reason))
+    }
+
     /// A request with a body that is no object of the cluster's.
     pub(crate) async fn post_path(&self, path: &str, body: &Value) -> Result<Value, String> {
         let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");

@@ -10,6 +10,7 @@ use wi_model::secret::Secret;
 use super::Observer;
 use crate::act::token_part;
 use crate::cluster::sentence;
+use crate::provision::Provisioned;
 
 impl Observer<'_> {
     /// Looks at what one expectation speaks of.
@@ -19,10 +20,9 @@ impl Observer<'_> {
     pub(crate) async fn look_at_cluster(
         &self,
         expectation: &Expectation,
-        namespace: &str,
-        secrets: &[Secret],
+        ready: &Provisioned,
     ) -> Result<ClusterEvidence, String> {
-        let mut seen = ClusterEvidence::default();
+        let (mut seen, namespace) = (ClusterEvidence::default(), ready.namespace.as_str());
         let home = |named: &Option<wi_model::located::Text>| {
             named.as_ref().map_or_else(|| namespace.to_owned(), |named| named.value.clone())
         };
@@ -49,6 +49,20 @@ impl Observer<'_> {
                 let token = self.cluster.account_token(&namespace, account, &wanted.audience).await?;
                 seen.review = Some(self.cluster.review(&token).await?);
             }
+            Expectation::Access(wanted) => {
+                let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());
+                let user = format!("system:serviceaccount:{}:{}", home(&wanted.namespace), wanted.account.value);
+                let asked = serde_json::json!({
+                    "namespace": home(&wanted.r#in), "verb": wanted.verb.value, "resource": wanted.resource.value,
+                    "group": text(&wanted.group).unwrap_or_default(),
+                });
+                seen.access = Some(self.cluster.may(&user, &asked).await?);
+            }
+            Expectation::Challenge(wanted) => {
+                let url = ready.facts.vaults.get(&wanted.vault.value).cloned().unwrap_or_default();
+                let answer = self.azure.vault(&url).knock().await.map_err(|error| error.to_string())?;
+                seen.challenge = Some(answer);
+            }
             Expectation::NoCredential(wanted) => {
                 for kind in &wanted.in_kinds {
                     let objects =
@@ -57,7 +71,7 @@ impl Observer<'_> {
                     for object in &objects {
                         let name = object["metadata"]["name"].as_str().unwrap_or_default();
                         let place = |at: &str| format!("{} {name}: {at}", kind.value);
-                        credentials(object, "", secrets, &mut |at| seen.credentials.push(place(at)));
+                        credentials(object, "", &ready.secrets, &mut |at| seen.credentials.push(place(at)));
                     }
                 }
             }

@@ -31,8 +31,7 @@ impl Ground<'_> {
         let own = self.azure.own_object_id().await.map_err(|error| error.to_string())?;
         let group = self.group.made(self).await?;
         for (handle, vault) in &azure.vaults {
-            let mut policies =
-                vec![Policy { object_id: own.clone(), secrets: vec!["get", "list", "set", "delete"] }];
+            let mut policies = vec![Policy { object_id: own.clone(), secrets: vec!["get", "list", "set", "delete"] }];
             for policy in &vault.access {
                 let principal = facts
                     .principals
@@ -48,7 +47,8 @@ impl Ground<'_> {
                 arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
             }
             for user in &vault.secrets_user {
-                let principal = facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
+                let principal =
+                    facts.principals.get(&user.value).ok_or_else(|| format!("no principal {}", user.value))?;
                 let assigned = arm.make_secrets_user(&group, &name, &principal.principal_id).await;
                 assigned.map_err(|error| error.to_string())?;
             }

@@ -36,6 +36,10 @@ pub enum Expectation {
     TokenReview(TokenReviewExpectation),
     /// No credential lies in the cluster.
     NoCredential(NoCredentialExpectation),
+    /// What an account may do.
+    Access(AccessExpectation),
+    /// How a vault answers who brings no token.
+    Challenge(ChallengeExpectation),
 }
 
 /// What admission made of a pod.
@@ -277,6 +281,38 @@ pub struct TokenReviewExpectation {
     pub within: Option<Patience>,
 }
 
+/// What an account may do, by the cluster's own word.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessExpectation {
+    /// The account.
+    pub account: Text,
+    /// Its namespace; the case's own when left out.
+    pub namespace: Option<Text>,
+    /// What it would do: `get`, `list`, `create`.
+    pub verb: Text,
+    /// With what, in the plural: `serviceaccounts`.
+    pub resource: Text,
+    /// The API group of that; the core group when left out.
+    pub group: Option<Text>,
+    /// In which namespace; the case's own when left out.
+    pub r#in: Option<Text>,
+    /// Whether it may.
+    pub allowed: bool,
+    /// How long it may take.
+    pub within: Option<Patience>,
+}
+
+/// How a vault answers who brings no token: with 401, and with a challenge that names the authority and the resource.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ChallengeExpectation {
+    /// Handle of the vault.
+    pub vault: Text,
+    /// How long it may take.
+    pub within: Option<Patience>,
+}
+
 /// No credential lies in the cluster: no value that Azure would take, in any object of the case's namespaces.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -311,6 +347,8 @@ impl Expectation {
             Expectation::Issuer(e) => e.within,
             Expectation::TokenReview(e) => e.within,
             Expectation::NoCredential(e) => e.within,
+            Expectation::Access(e) => e.within,
+            Expectation::Challenge(e) => e.within,
         }
         .map(|patience| patience.0)
     }
@@ -331,7 +369,9 @@ impl Expectation {
             | Expectation::Object(_)
             | Expectation::Issuer(_)
             | Expectation::TokenReview(_)
-            | Expectation::NoCredential(_) => Subject::Cluster,
+            | Expectation::NoCredential(_)
+            | Expectation::Access(_)
+            | Expectation::Challenge(_) => Subject::Cluster,
         }
     }
 }
@@ -348,12 +388,13 @@ texts! {
     ObjectExpectation { kind, api_version, name, namespace, fields, without_fields }
     TokenReviewExpectation { account, namespace, audience }
     NoCredentialExpectation { in_kinds }
+    AccessExpectation { account, namespace, verb, resource, group, r#in }
 }
 texts_of_one! {
-    AdmissionOutcome { Refused }
-    ExchangeOutcome { Refused, NotConfigured }
-    SecretReadOutcome { Forbidden, Missing, Unauthorized }
+    AdmissionOutcome { Refused .. _ }
+    ExchangeOutcome { Refused, NotConfigured .. _ }
+    SecretReadOutcome { Forbidden, Missing, Unauthorized .. _ }
     Expectation {
-        Admission, Pod, Token, Exchange, SecretRead, Log, Event, Object, TokenReview, NoCredential,
+        Admission, Pod, Token, Exchange, SecretRead, Log, Event, Object, TokenReview, NoCredential, Access .. _
     }
 }

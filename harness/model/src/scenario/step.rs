@@ -39,6 +39,8 @@ pub enum Step {
     SetIssuer(IssuerChange),
     /// Writes a new version of a secret.
     SetSecret(SetSecret),
+    /// Gives a service principal a new client secret, and takes every other away.
+    RotateClientSecret(Text),
     /// Adds a federated credential to an identity.
     Trust(Trust),
     /// Takes a federated credential from an identity.
@@ -256,5 +258,5 @@ texts! {
     CreatePod { name, namespace, image, service_account, labels, annotations, env }
 }
 texts_of_one! {
-    Step { CreatePod, Apply, Patch, Delete, RestartPod, AskAgain, AskToken, Check, SetSecret, Trust, Distrust }
+    Step { CreatePod, Apply, Patch, Delete, RestartPod, AskAgain, AskToken, Check, SetSecret, Trust, Distrust .. _ }
 }
