@@ -390,6 +390,36 @@ fn runs_that_are_killed_at_ten_moments_leave_nothing_that_a_sweep_from_another_m
 }
 
 #[test]
+fn the_ledger_of_a_killed_run_is_finished_by_a_sweep_of_its_target() {
+    let Some(standing) = Standing::up(&[]) else { return };
+    let mut command = program(standing.folder.path());
+    command.args(["run", "--plain", "--target", "target.yaml", "--out", "killed"]);
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    // Once a case has passed, others are under way.
+    assert!(lines.any(|line| line.unwrap().contains("  pass  ")));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let plain = ended(program(standing.folder.path()).arg("sweep"));
+    assert!(plain.code == Some(5) && plain.err.contains("sweep --target FILE --delete"), "{plain:?}");
+    let mut command = program(standing.folder.path());
+    let swept = ended(command.args(["sweep", "--target", "target.yaml", "--older-than", "0s", "--delete"]));
+    assert!(swept.code == Some(0) && swept.out.contains("removed ledger "), "{swept:?}");
+    let plain = ended(program(standing.folder.path()).arg("sweep"));
+    assert!(plain.code == Some(0) && plain.out.contains("nothing was left behind"), "{plain:?}");
+    assert_eq!(standing.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_takes_longer_than_its_target_allows_is_ended_in_good_order() {
+    let Some(standing) = Standing::up(&[]) else { return };
+    standing.write("short.yaml", &format!("{}time-limit: 700ms\n", standing.target()));
+    let ran = standing.run("short.yaml", &[]);
+    assert!(ran.code == Some(130) && ran.err.contains("time limit"), "{ran:?}");
+    assert_eq!(standing.left(), Vec::<String>::new());
+}
+
+#[test]
 fn a_sweep_leaves_what_is_younger_and_a_living_run_is_not_disturbed() {
     let Some(standing) = Standing::up(&[]) else { return };
     let mut command = program(standing.folder.path());
