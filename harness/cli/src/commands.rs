@@ -299,7 +299,7 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
 async fn sweep(args: SweepArgs, global: &Global) -> Result<Exit, Stop> {
     if let Some(target) = &args.target {
         let options = targets::to_sweep(target, args.context.as_deref())?;
-        return sweep::search(&options, args.older_than, args.delete).await;
+        return sweep::search(&options, &global.state_dir(), args.older_than, args.delete).await;
     }
     let swept = sweep::sweep(&global.state_dir()).await;
     swept.removed.iter().for_each(|line| console::say(format!("removed {line}")));

@@ -22,7 +22,7 @@ pub(crate) struct Swept {
 /// Removes what killed runs left below the state folder. Whatever belongs to a living process is not touched.
 pub(crate) async fn sweep(state_dir: &Path) -> Swept {
     let mut swept = Swept::default();
-    let report = wi_engine::sweep(state_dir, &|run| real_cluster::target_of(state_dir, run)).await;
+    let report = wi_engine::sweep(state_dir, &|run, _| real_cluster::target_of(state_dir, run)).await;
     swept.removed.extend(report.removed);
     swept.left.extend(report.left);
     let Ok(folders) = std::fs::read_dir(environments(state_dir)) else { return swept };
@@ -57,7 +57,12 @@ pub(crate) async fn sweep(state_dir: &Path) -> Swept {
 ///
 /// # Errors
 /// The target cannot be looked at.
-pub(crate) async fn search(options: &aks::Options, older_than: Duration, delete: bool) -> Result<Exit, Stop> {
+pub(crate) async fn search(
+    options: &aks::Options,
+    state_dir: &Path,
+    older_than: Duration,
+    delete: bool,
+) -> Result<Exit, Stop> {
     let unfit = |lines| Stop { exit: Exit::TargetUnfit, lines };
     let target = options.target(&CancellationToken::new()).await.map_err(unfit)?;
     let search = wi_engine::Search::connect(&target).await.map_err(|why| unfit(vec![why]))?;
@@ -73,7 +78,18 @@ pub(crate) async fn search(options: &aks::Options, older_than: Duration, delete:
             Err(why) => left.push(format!("left behind: {leftover}: {why}")),
         }
     }
-    match found.leftovers.len() {
+    let mut here = 0;
+    if delete {
+        // Ledgers on this machine may know what has no mark: what to put back, applications that a scenario names.
+        let of = |_: &str, name: &str| (name == target.name).then(|| target.clone());
+        let report = wi_engine::sweep(state_dir, &of).await;
+        here = report.removed.len();
+        report.removed.iter().for_each(|line| console::say(format!("removed {line}")));
+        // What other targets own is not looked for here.
+        let elsewhere = |line: &&String| line.contains(wi_engine::OF_ANOTHER_TARGET);
+        left.extend(report.left.iter().filter(|line| !elsewhere(line)).map(|line| format!("left behind: {line}")));
+    }
+    match found.leftovers.len() + here {
         0 if left.is_empty() => console::say("nothing was left behind"),
         number if number > 0 && !delete => {
             console::say(format!("{number} things would be removed; say --delete to remove them"));

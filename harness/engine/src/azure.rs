@@ -164,3 +164,51 @@ impl Azure {
 fn scope(resource: &str) -> String {
     format!("{}/.default", resource.trim_end_matches('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// An identity provider that gives these answers in turn, and the last one for ever.
+    async fn provider(answers: &'static [(u16, &'static str)]) -> (Azure, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = format!("http://{}/", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (status, body) = answers[counted.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+            }
+        });
+        // A credential that does not mind that nobody serves TLS here.
+        let credential = wi_model::target::Credential::AzureCli;
+        let target = AzureTarget { authority, credential, ..crate::session::tests::target().azure };
+        (Azure::connect(&target, CancellationToken::new()).unwrap(), asked)
+    }
+
+    const UNKNOWN: &str = r#"{"error_codes":[70025]}"#;
+
+    #[tokio::test]
+    async fn a_federated_credential_that_is_not_known_yet_is_asked_for_until_it_is_and_the_wait_is_told() {
+        let (azure, asked) = provider(&[(400, UNKNOWN), (400, UNKNOWN), (200, "{}")]).await;
+        azure.wait_trusted("c", &Secret::new("t")).await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        let waits = azure.waits();
+        assert!(waits.len() == 1 && waits[0].ends_with("until the identity provider knew the credential"), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_does_not_pass_ends_the_wait_at_once_for_the_case_to_judge() {
+        let (azure, asked) = provider(&[(400, r#"{"error_codes":[90061]}"#)]).await;
+        azure.wait_trusted("c", &Secret::new("t")).await.unwrap();
+        assert_eq!((asked.load(Ordering::SeqCst), azure.waits().len()), (1, 0));
+    }
+}

@@ -130,7 +130,11 @@ pub(crate) async fn run(
     }
     on_event(&Event::CaseJudged { record: Box::new(record.clone()) });
     let restored = || on_event(&Event::ClusterRestored { id: case.id.clone() });
-    let left = lease.release(&session.cluster, &session.azure.uncancelled(), restored).await;
+    let azure = session.azure.uncancelled().noted();
+    let left = lease.release(&session.cluster, &azure, restored).await;
+    let waits = azure.waits().into_iter();
+    let at_ms = milliseconds(running.began);
+    record.timeline.extend(waits.map(|wait| Moment { at_ms, what: format!("waited while removing: {wait}") }));
     session.leave_behind(&left);
     record
 }

@@ -117,7 +117,7 @@ pub(crate) async fn undo_in_azure(owned: &Owned, azure: &Azure) -> Result<(), St
             azure.arm().delete_identity(group, name).await.map_err(|error| error.to_string())
         }
         Owned::Vault { group, name, location } => {
-            azure.arm().delete_vault(group, name).await.map_err(|error| error.to_string())?;
+            azure.arm().delete_vault(group, name, location).await.map_err(|error| error.to_string())?;
             azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())
         }
         Owned::NamedApplication { name } => {

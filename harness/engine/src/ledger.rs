@@ -175,6 +175,8 @@ pub(crate) fn runs(state_dir: &Path) -> PathBuf {
 pub(crate) struct Remains {
     /// The run's id.
     pub(crate) run: String,
+    /// What its target was called.
+    pub(crate) target: String,
     /// What is still owned, the latest first, without what ended with the run.
     pub(crate) owned: Vec<Owned>,
 }
@@ -191,8 +193,8 @@ pub(crate) fn remains(path: &Path) -> std::io::Result<Option<Remains>> {
     let mut ended = (false, false);
     for line in BufReader::new(file).lines() {
         match serde_json::from_str(&line?) {
-            Ok(Line::Run { run, transient_cluster, transient_azure, .. }) => {
-                remains.run = run;
+            Ok(Line::Run { run, target, transient_cluster, transient_azure, .. }) => {
+                (remains.run, remains.target) = (run, target);
                 ended = (transient_cluster, transient_azure);
             }
             Ok(Line::Owns { number, owned: thing }) => owned.push((number, thing)),

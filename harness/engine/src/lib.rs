@@ -29,5 +29,5 @@ pub use leftovers::{Found, Leftover, Search};
 pub use provision::{RUN_LABEL, label};
 pub use reader::{Reader, SignedIn, Unreadable};
 pub use session::{Session, SessionError};
-pub use sweep::{SweepReport, sweep};
+pub use sweep::{OF_ANOTHER_TARGET, SweepReport, sweep};
 pub use webhook::WEBHOOK;

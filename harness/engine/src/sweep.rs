@@ -9,6 +9,9 @@ use crate::azure::Azure;
 use crate::cluster::Cluster;
 use crate::ledger::{self, Owned};
 
+/// What is told of something that only its own target can undo.
+pub const OF_ANOTHER_TARGET: &str = "it is on another target: `wi-conformance sweep --target FILE --delete` removes it";
+
 /// What a sweep did.
 #[derive(Debug, Default)]
 pub struct SweepReport {
@@ -19,8 +22,8 @@ pub struct SweepReport {
 }
 
 /// Undoes what the ledgers of killed runs still own. A ledger whose owner lives is not touched. What did not end with its
-/// run can be undone only with the target that it was made on: `target_of` finds it by the run's id.
-pub async fn sweep(state_dir: &Path, target_of: &(dyn Fn(&str) -> Option<Target> + Sync)) -> SweepReport {
+/// run can be undone only with the target that it was made on: `target_of` finds it by the run's id and the target's name.
+pub async fn sweep(state_dir: &Path, target_of: &(dyn Fn(&str, &str) -> Option<Target> + Sync)) -> SweepReport {
     let mut report = SweepReport::default();
     let runs = ledger::runs(state_dir);
     let Ok(folders) = std::fs::read_dir(&runs) else { return report };
@@ -36,7 +39,7 @@ pub async fn sweep(state_dir: &Path, target_of: &(dyn Fn(&str) -> Option<Target>
         let left = if remains.owned.is_empty() {
             Vec::new()
         } else {
-            undo(&remains.owned, target_of(&remains.run).as_ref(), &mut report).await
+            undo(&remains.owned, target_of(&remains.run, &remains.target).as_ref(), &mut report).await
         };
         if left.is_empty() {
             match std::fs::remove_dir_all(&folder) {
@@ -52,10 +55,7 @@ pub async fn sweep(state_dir: &Path, target_of: &(dyn Fn(&str) -> Option<Target>
 
 async fn undo(owned: &[Owned], target: Option<&Target>, report: &mut SweepReport) -> Vec<String> {
     let Some(target) = target else {
-        return owned
-            .iter()
-            .map(|owned| format!("{owned}: name the target that it was made on with --target"))
-            .collect();
+        return owned.iter().map(|owned| format!("{owned}: {OF_ANOTHER_TARGET}")).collect();
     };
     let cancel = CancellationToken::new();
     let connected =

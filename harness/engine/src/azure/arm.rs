@@ -1,6 +1,6 @@
 //! Azure Resource Manager: resource groups, user-assigned identities, federated credentials, vaults.
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use wi_model::evidence::Principal;
 use wi_model::target::AzureTarget;
@@ -124,9 +124,21 @@ impl Arm<'_> {
         self.delete(&path, IDENTITIES).await
     }
 
-    /// Deletes a vault, which then stays behind in deleted state.
-    pub(crate) async fn delete_vault(&self, group: &str, name: &str) -> Result<(), AzureError> {
-        self.delete(&format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}"), VAULTS).await
+    /// Deletes a vault, and waits until it is seen in deleted state: one that is not seen yet cannot be purged, and would
+    /// stay for days.
+    pub(crate) async fn delete_vault(&self, group: &str, name: &str, location: &str) -> Result<(), AzureError> {
+        let path = format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}");
+        let scope = scope(&self.azure.resource_manager);
+        let deleted = self.client.send_and_wait(Method::DELETE, &self.url(&path, VAULTS), &scope, None).await;
+        match deleted {
+            Ok(answer) if answer.status != StatusCode::NO_CONTENT => {}
+            other => return absent_is_fine(other.map(|_| ())),
+        }
+        let path = format!("providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{name}");
+        let url = self.url(&path, VAULTS);
+        let unseen = |error: &AzureError| error.status() == Some(404);
+        let see = || async { self.client.send(Method::GET, &url, &scope, None).await.map(|_| ()) };
+        self.client.eventually("a deleted vault was seen", unseen, see).await
     }
 
     async fn delete(&self, path: &str, version: &str) -> Result<(), AzureError> {

@@ -152,12 +152,21 @@ impl Graph<'_> {
 
     /// Deletes an application, and its place among the deleted ones.
     pub(crate) async fn delete_application(&self, object_id: &str) -> Result<(), AzureError> {
-        for path in [format!("applications/{object_id}"), format!("directory/deletedItems/{object_id}")] {
-            match self.send(Method::DELETE, &path, None).await {
-                Err(error) if error.status() != Some(404) => return Err(error),
-                _ => {}
-            }
+        let deleted = match self.send(Method::DELETE, &format!("applications/{object_id}"), None).await {
+            Ok(_) => true,
+            Err(error) if error.status() == Some(404) => false,
+            Err(error) => return Err(error),
+        };
+        // One that was deleted this moment may not be seen among the deleted ones yet, where it would stay for a month.
+        let path = format!("directory/deletedItems/{object_id}");
+        if deleted {
+            let unseen = |error: &AzureError| error.status() == Some(404);
+            let see = || async { self.send(Method::GET, &path, None).await.map(|_| ()) };
+            self.client.eventually("a deleted application was seen", unseen, see).await?;
         }
-        Ok(())
+        match self.send(Method::DELETE, &path, None).await {
+            Err(error) if error.status() != Some(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
