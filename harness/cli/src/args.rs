@@ -1,9 +1,11 @@
 //! The command line, and the one door by which the environment enters.
 
+mod coverage;
 mod reports;
 
 use std::path::PathBuf;
 
+pub(crate) use coverage::CoverageArgs;
 pub(crate) use reports::{CompletionsArgs, DiffArgs, Format, GithubArgs, ManArgs, ReportArgs};
 
 use crate::shard::Part;
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Plan(SelectArgs),
     /// List the scenarios.
     List(ListArgs),
+    /// Show which scenarios show which requirement, and which requirements none shows; touch nothing.
+    Coverage(CoverageArgs),
     /// Prove that scenarios can fail: run each under each of its saboteurs, which must turn it red.
     Sabotage(SabotageArgs),
     /// Compare two runs: print each case whose outcome, or reason for it, is not the same.

@@ -21,7 +21,7 @@ use crate::reports::{self, OutFolder};
 use crate::run::{self, Run};
 use crate::sabotage::{self, Matrix};
 use crate::scenarios::Suite;
-use crate::{console, defects, environment, publish, scenarios, shard, signal, standing, sweep, targets};
+use crate::{console, coverage, defects, environment, publish, scenarios, shard, signal, standing, sweep, targets};
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
 pub fn main() -> ExitCode {
@@ -70,6 +70,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Run(args) => run(args, &global).await,
         Command::Plan(args) => plan(&args, &global).await,
         Command::List(args) => list(&args),
+        Command::Coverage(args) => coverage::coverage(&args, &global),
         Command::Sabotage(args) => sabotage(args, &global).await,
         Command::Schema(args) => {
             let schema = match args.of {
@@ -90,12 +91,17 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     }
 }
 
-/// Loads the suite and selects from it.
-fn select(args: &SuiteArgs) -> Result<(Suite, Vec<Case>), Stop> {
+/// Loads a folder of scenarios.
+pub(crate) fn load(folder: &Path) -> Result<Suite, Stop> {
     let known = defects::all();
     let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
-    let suite = scenarios::load(&args.scenarios, &names)
-        .map_err(|faults| Stop { exit: Exit::Usage, lines: faults.iter().map(ToString::to_string).collect() })?;
+    scenarios::load(folder, &names)
+        .map_err(|faults| Stop { exit: Exit::Usage, lines: faults.iter().map(ToString::to_string).collect() })
+}
+
+/// Loads the suite and selects from it.
+fn select(args: &SuiteArgs) -> Result<(Suite, Vec<Case>), Stop> {
+    let suite = load(&args.scenarios)?;
     let selected: Vec<Case> =
         suite.cases.iter().filter(|case| plan::selected(&case.id, &args.filters, args.exact)).cloned().collect();
     if selected.is_empty() {

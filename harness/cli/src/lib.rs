@@ -14,6 +14,7 @@ mod certificate;
 mod commands;
 mod conformance;
 mod console;
+mod coverage;
 mod defects;
 mod entry;
 mod environment;

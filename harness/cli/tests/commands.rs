@@ -130,6 +130,33 @@ fn an_empty_selection_ends_with_code_3() {
 }
 
 #[test]
+fn coverage_names_what_is_shown_and_strict_ends_with_code_1_while_a_scenario_is_owed() {
+    let folder = Folder::new();
+    let (code, out, err) = folder.run(&["coverage", "--strict"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("runs  area/good") && out.contains("1 requirements: 1 with a scenario"), "{out}");
+    folder.write("area/good.yaml", SCENARIO.replace("saboteurs:", "needs: [webhook]\nsaboteurs:"));
+    let (_, out, _) = folder.run(&["coverage", "--webhook", "none"]);
+    assert!(out.contains("not applicable  area/good  the target lacks webhook"), "{out}");
+
+    let more = "A-1: { level: must, statement: s, source: u }\nA-2: { level: should, statement: s, source: u }\n\
+                A-3: { level: must, statement: s, source: u, elsewhere: a real vault }\n";
+    folder.write("requirements.yaml", more);
+    let (code, out, _) = folder.run(&["coverage", "--strict"]);
+    assert_eq!(code, 0, "neither what should hold nor what cannot be shown here is owed a scenario: {out}");
+    assert!(out.contains("takes  a real vault"), "{out}");
+
+    folder.write("requirements.yaml", format!("{more}A-4: {{ level: must-not, statement: s, source: u }}\n"));
+    let (code, out, err) = folder.run(&["coverage", "--strict", "--format", "json"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(err.contains("a scenario is owed for A-4"), "{err}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["counts"]["holes"], 1);
+    assert_eq!(folder.run(&["coverage"]).0, 0, "only --strict fails on holes");
+    assert!(!folder.path("reports").exists() && !folder.path("state").exists(), "it touches nothing");
+}
+
+#[test]
 fn a_folder_with_somebody_elses_files_is_not_emptied() {
     let folder = Folder::new();
     folder.write("precious/file", "keep");

@@ -1,5 +1,6 @@
 //! Reports as folds over records.
 
+mod coverage;
 mod diff;
 mod events;
 mod github;
@@ -10,6 +11,7 @@ mod plain;
 mod shape;
 mod text;
 
+pub use coverage::{COVERAGE_VERSION, Counts, Coverage, Covered, Shower, coverage};
 pub use diff::{Differences, diff};
 pub use events::{EVENT_VERSION, Event, Shard, Unreadable, concatenate, fold, line, planned};
 pub use github::{SUMMARY_LIMIT, annotations, markdown};

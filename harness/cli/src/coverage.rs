@@ -1,0 +1,30 @@
+//! The catalogue beside the suite: what `coverage` prints.
+
+use crate::args::{CoverageArgs, Format, Global, TargetName};
+use crate::commands::load;
+use crate::exit::{Exit, Stop};
+use crate::{console, defects, targets};
+
+/// Prints which scenario shows which requirement on a target, and what none shows. Touches nothing.
+pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Stop> {
+    let suite = load(&args.scenarios)?;
+    let place = targets::place(&args.target, defects::Defects::default(), &global.state_dir())?;
+    let name = match &args.target.target {
+        TargetName::Embedded => "embedded".to_owned(),
+        TargetName::Kind => "kind".to_owned(),
+        TargetName::Aks => "aks".to_owned(),
+        TargetName::File(path) => path.display().to_string(),
+    };
+    let coverage = wi_report::coverage(&name, &suite.requirements, &suite.cases, &place.capabilities());
+    console::say(match args.format {
+        Format::Human => coverage.text(),
+        Format::Json => coverage.json(),
+    });
+    if !args.strict || coverage.counts.holes == 0 {
+        return Ok(Exit::Conformant);
+    }
+    let holes: Vec<&str> =
+        coverage.requirements.iter().filter(|covered| covered.is_hole()).map(|covered| covered.id.as_str()).collect();
+    console::tell(format!("wi-conformance: --strict: a scenario is owed for {}", holes.join(", ")));
+    Ok(Exit::CaseFailed)
+}
