@@ -152,7 +152,7 @@ impl Covered {
 impl Coverage {
     /// For tools.
     pub fn json(&self) -> String {
-        serde_json::to_string_pretty(self).map_or_else(|error| format!("{{\"error\":\"{error}\"}}"), |text| text)
+        serde_json::to_string_pretty(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
     }
 
     /// For people: what is shown, by area; what needs something else; what is shown by nothing; and the counts.
