@@ -37,7 +37,9 @@ pub(crate) fn run_program(name: &str) -> u8 {
                 0
             }
             "admission-policy" => {
-                let folder = std::env::var_os(wi_admission_policy::FOLDER).unwrap_or_default();
+                let mut variables = std::env::vars_os();
+                let folder = variables.find_map(|(name, value)| (name == wi_admission_policy::FOLDER).then_some(value));
+                let folder = folder.unwrap_or_default();
                 match wi_admission_policy::serve(folder.into(), wi_quickstart::pause()).await {
                     Ok(()) => 0,
                     Err(error) => {

@@ -77,12 +77,12 @@ impl Pool {
         secrets
     }
 
-    /// Prints the shared place as a target file, if it is open.
-    pub(crate) fn print_target(&self) {
+    /// Prints the shared place as a target file, if it is open; beside the output where that is for programs.
+    pub(crate) fn print_target(&self, beside: bool) {
         if let Some(open) = self.shared.get()
             && let Ok(text) = aks::print(&open.opened.target())
         {
-            console::say(text.trim_end());
+            if beside { console::tell(text.trim_end()) } else { console::say(text.trim_end()) }
         }
     }
 

@@ -94,7 +94,7 @@ impl Run {
         let phase_ended = |phase| journal.tell(&Logged::PhaseEnded { phase });
         opened.into_iter().for_each(phase_ended);
         if self.print_target {
-            pool.print_target();
+            pool.print_target(self.spoken);
         }
         progress.prepared();
         let cases_began = Instant::now();

@@ -108,10 +108,14 @@ fn credentials(value: &Value, at: &str, secrets: &[Secret], found: &mut dyn FnMu
     }
 }
 
-/// Whether a text holds a signed token.
+/// Whether a text holds a signed token that was made for somebody: one without an audience, as older API servers keep for
+/// each account, is good for nothing but their own cluster.
 fn token(text: &str) -> bool {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
-        .any(|word| word.starts_with("eyJ") && word.split('.').count() == 3 && word.len() > 40)
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+    words.filter(|word| word.starts_with("eyJ") && word.split('.').count() == 3).any(|word| {
+        let claims = token_part(&Secret::new(word), 1);
+        claims["aud"].is_string() || claims["aud"].is_array()
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +129,7 @@ mod tests {
         let encoded = base64::engine::general_purpose::STANDARD.encode("the-canary-9");
         let object = json!({
             "data": { "a": encoded, "b": "-----BEGIN PRIVATE KEY-----" },
-            "metadata": { "annotations": { "t": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4eHh4eHh4eHh4In0.c2lnbmF0dXJl" } },
+            "metadata": { "annotations": { "t": "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl", "old": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl" } },
             "spec": { "x": ["harmless", "the-canary-9!"] },
         });
         let mut found = Vec::new();
