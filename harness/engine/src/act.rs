@@ -19,7 +19,7 @@ use crate::cluster::Cluster;
 use crate::lease::Lease;
 use crate::provision::{Provisioned, objects_of_manifests};
 
-pub(crate) use exchange::token_part;
+pub(crate) use exchange::{present, token_part};
 pub(crate) use objects::ask_again;
 pub(crate) use pods::{image, trust_config_map};
 

@@ -12,7 +12,7 @@ use wi_model::evidence::{Facts, Principal};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::{Located, Text};
 use wi_model::plan::Case;
-use wi_model::scenario::{ClusterState, Manifests, Scenario, Step};
+use wi_model::scenario::{AskToken, ClusterState, Manifests, Scenario, Step};
 use wi_model::secret::Secret;
 use wi_model::target::PodAdditions;
 use wi_model::template::Bindings;
@@ -53,6 +53,8 @@ pub(crate) struct Provisioned {
     pub(crate) applications: BTreeMap<String, String>,
     /// Name of a Service that leads nowhere.
     pub(crate) nobody: String,
+    /// Exchanges of our own, by name.
+    pub(crate) asks: BTreeMap<String, AskToken>,
     /// Tokens that exchanges of our own presented, by the names of those.
     pub(crate) tokens: BTreeMap<String, Secret>,
 }
@@ -136,7 +138,7 @@ impl Ground<'_> {
         let application =
             |handle: &String| Some((handle.clone(), bindings.get(&format!("{handle}.object-id"))?.clone()));
         let applications = azure.service_principals.keys().filter_map(application).collect();
-        let (nobody, tokens) = (names.service(), BTreeMap::new());
+        let (nobody, asks, tokens) = (names.service(), BTreeMap::new(), BTreeMap::new());
         Ok(Provisioned {
             scenario,
             namespace,
@@ -147,6 +149,7 @@ impl Ground<'_> {
             vaults,
             applications,
             nobody,
+            asks,
             tokens,
         })
     }

@@ -5,14 +5,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use wi_model::evidence::PodEvidence;
 use wi_model::injection::AUDIENCE;
+use wi_model::located::Text;
 use wi_model::scenario::AskToken;
 use wi_model::secret::Secret;
 
 use super::{Done, Stage};
+use crate::azure::Azure;
 
 impl Stage<'_> {
     pub(super) async fn ask_token(&mut self, asked: &AskToken) -> Result<Done, String> {
-        let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());
+        let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
         let namespace = text(&asked.namespace).unwrap_or_else(|| self.ready.namespace.clone());
         let audience = text(&asked.audience).unwrap_or_else(|| AUDIENCE.to_owned());
         let mut token = match &asked.token_of {
@@ -26,22 +28,8 @@ impl Stage<'_> {
             token = forged(&token);
         }
         self.ready.tokens.insert(asked.name.value.clone(), token.clone());
-        let target = self.azure.target();
-        let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", target.vault_domain));
-        let tenant = text(&asked.tenant_id).unwrap_or_else(|| target.tenant_id.clone());
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", asked.client_id.value.as_str()),
-            ("scope", scope.as_str()),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", token.expose()),
-        ];
-        let (status, body) = self.azure.exchange(&tenant, &form).await.map_err(|error| error.to_string())?;
-        let documents = vec![
-            json!({ "quickstart": 1, "event": "token", "header": token_part(&token, 0), "claims": token_part(&token, 1), "sha256": token.sha256() }),
-            answer(status, &body),
-            json!({ "quickstart": 1, "event": "end" }),
-        ];
+        self.ready.asks.insert(asked.name.value.clone(), asked.clone());
+        let documents = present(self.azure, asked, &token).await?;
         let shown = json!({
             "metadata": { "name": asked.name.value, "namespace": namespace },
             "spec": { "serviceAccountName": asked.account.value },
@@ -51,6 +39,28 @@ impl Stage<'_> {
         self.pods.insert((self.ready.namespace.clone(), asked.name.value.clone()), evidence);
         Ok(Done::Accepted)
     }
+}
+
+/// Presents a token to the identity provider, and tells what came of it as a quick-start pod would.
+pub(crate) async fn present(azure: &Azure, asked: &AskToken, token: &Secret) -> Result<Vec<Value>, String> {
+    let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+    let target = azure.target();
+    let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", target.vault_domain));
+    let tenant = text(&asked.tenant_id).unwrap_or_else(|| target.tenant_id.clone());
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", asked.client_id.value.as_str()),
+        ("scope", scope.as_str()),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", token.expose()),
+    ];
+    let (status, body) = azure.exchange(&tenant, &form).await.map_err(|error| error.to_string())?;
+    let (header, claims) = (token_part(token, 0), token_part(token, 1));
+    Ok(vec![
+        json!({ "quickstart": 1, "event": "token", "header": header, "claims": claims, "sha256": token.sha256() }),
+        answer(status, &body),
+        json!({ "quickstart": 1, "event": "end" }),
+    ])
 }
 
 /// What the identity provider answered, as a quick-start pod tells it.
