@@ -94,6 +94,14 @@ impl Ground<'_> {
         let mut facts = self.facts.clone();
         self.principals(case, &names, &mut bindings, &mut facts, lease).await?;
         self.vaults(case, &names, &mut bindings, &mut facts, lease).await?;
+        for (handle, tenant) in &given.azure.tenants {
+            let id = uuid::Uuid::new_v4().to_string();
+            let known = tenant.knows.iter().filter_map(|handle| facts.principals.get(&handle.value));
+            let clients: Vec<&str> = known.map(|principal| principal.client_id.as_str()).collect();
+            let made = self.azure.control(&format!("tenants/{id}"), &json!({ "clients": clients })).await;
+            made.map_err(|error| format!("tenant {handle}: {error}"))?;
+            bindings.insert(format!("{handle}.tenant-id"), id);
+        }
         let scenario = resolve(&case.scenario, &bindings).map_err(|error| error.to_string())?;
         self.trust(&scenario, &names, &bindings).await?;
         let secrets = self.secrets(&scenario, &mut facts).await?;

@@ -96,7 +96,7 @@ impl Watch<'_> {
         if pod.own {
             let (asked, token) = (self.ready.asks.get(name), self.ready.tokens.get(name));
             if let (Some(asked), Some(token)) = (asked, token) {
-                pod.documents = act::present(&self.session.azure, asked, token).await?;
+                pod.documents = act::present(&self.session.azure, &self.ready.facts, asked, token).await?;
             }
             return Ok(());
         }

@@ -172,6 +172,7 @@ pub fn names(scenario: &Scenario) -> BTreeSet<String> {
     for handle in azure.identities.keys().chain(azure.service_principals.keys()) {
         names.extend(["client-id", "principal-id", "name"].map(|field| format!("{handle}.{field}")));
     }
+    names.extend(azure.tenants.keys().map(|handle| format!("{handle}.tenant-id")));
     for handle in azure.vaults.keys() {
         names.extend(["url", "name"].map(|field| format!("{handle}.{field}")));
     }
@@ -202,6 +203,10 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
     for policy in azure.vaults.values().flat_map(|vault| &vault.access) {
         refer(&policy.to, "identity or service principal", &principals)?;
     }
+    let applications: Vec<String> = azure.service_principals.keys().cloned().collect();
+    for known in azure.tenants.values().flat_map(|tenant| &tenant.knows) {
+        refer(known, "service principal", &applications)?;
+    }
     for user in azure.vaults.values().flat_map(|vault| &vault.secrets_user) {
         refer(user, "identity or service principal", &principals)?;
     }
@@ -215,8 +220,12 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
                 refer(&step.to, "identity or service principal", &principals)?;
             }
             Step::RotateClientSecret(handle) => {
-                let known: Vec<String> = azure.service_principals.keys().cloned().collect();
-                refer(handle, "service principal", &known)?;
+                refer(handle, "service principal", &applications)?;
+            }
+            Step::AskToken(step) => {
+                if let Some(read) = &step.reads {
+                    refer(&read.vault, "vault", &vaults)?;
+                }
             }
             Step::Trust(step) => refer(&step.identity, "identity", &identities)?,
             Step::Distrust(step) => refer(&step.identity, "identity", &identities)?,

@@ -54,6 +54,9 @@ impl Case {
         if !(azure.identities.is_empty() && azure.service_principals.is_empty() && azure.vaults.is_empty()) {
             needs.insert(Capability::Azure);
         }
+        if !azure.tenants.is_empty() {
+            needs.insert(Capability::AzureFaults);
+        }
         if given.cluster.iter().any(|state| matches!(state.value, ClusterState::Policy(_))) {
             needs.insert(Capability::RunsPods);
         }

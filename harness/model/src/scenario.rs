@@ -16,8 +16,8 @@ use crate::located::{Located, Text};
 use crate::texts::texts;
 
 pub use azure::{
-    AccessModel, AccessPolicy, AzureState, FederatedCredential, Identity, SecretRight, ServicePrincipal, StoredSecret,
-    Vault,
+    AccessModel, AccessPolicy, AzureState, FederatedCredential, Identity, OtherTenant, SecretRight, ServicePrincipal,
+    StoredSecret, Vault,
 };
 pub use cluster::{ClusterState, LoadedObject, Manifests, NamespaceState, Policy, ServiceAccountState};
 pub use expectation::{

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use wi_model::evidence::PodEvidence;
+use wi_model::evidence::{Facts, PodEvidence};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::Text;
 use wi_model::scenario::AskToken;
@@ -29,7 +29,7 @@ impl Stage<'_> {
         }
         self.ready.tokens.insert(asked.name.value.clone(), token.clone());
         self.ready.asks.insert(asked.name.value.clone(), asked.clone());
-        let documents = present(self.azure, asked, &token).await?;
+        let documents = present(self.azure, &self.ready.facts, asked, &token).await?;
         let shown = json!({
             "metadata": { "name": asked.name.value, "namespace": namespace },
             "spec": { "serviceAccountName": asked.account.value },
@@ -42,7 +42,12 @@ impl Stage<'_> {
 }
 
 /// Presents a token to the identity provider, and tells what came of it as a quick-start pod would.
-pub(crate) async fn present(azure: &Azure, asked: &AskToken, token: &Secret) -> Result<Vec<Value>, String> {
+pub(crate) async fn present(
+    azure: &Azure,
+    facts: &Facts,
+    asked: &AskToken,
+    token: &Secret,
+) -> Result<Vec<Value>, String> {
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
     let target = azure.target();
     let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", target.vault_domain));
@@ -56,11 +61,40 @@ pub(crate) async fn present(azure: &Azure, asked: &AskToken, token: &Secret) -> 
     ];
     let (status, body) = azure.exchange(&tenant, &form).await.map_err(|error| error.to_string())?;
     let (header, claims) = (token_part(token, 0), token_part(token, 1));
-    Ok(vec![
+    let mut documents = vec![
         json!({ "quickstart": 1, "event": "token", "header": header, "claims": claims, "sha256": token.sha256() }),
         answer(status, &body),
-        json!({ "quickstart": 1, "event": "end" }),
-    ])
+    ];
+    if let (Some(wanted), Some(access)) = (&asked.reads, body["access_token"].as_str().map(Secret::new)) {
+        let url = facts.vaults.get(&wanted.vault.value).map_or("", String::as_str);
+        let read = azure.vault(url).read(&wanted.secret, &access).await.map_err(|error| error.to_string())?;
+        documents.push(read_document(&wanted.secret, url, read));
+    }
+    documents.push(json!({ "quickstart": 1, "event": "end" }));
+    Ok(documents)
+}
+
+/// What a vault answered, as a quick-start pod tells it; a value by its hash.
+fn read_document(secret: &str, vault: &str, (status, body): (u16, Value)) -> Value {
+    let mut document = json!({ "quickstart": 1, "event": "secret-read", "vault": vault, "secret": secret });
+    if let Some(value) = body["value"].as_str().map(Secret::new) {
+        document["outcome"] = "allowed".into();
+        document["value-sha256"] = value.sha256().into();
+        return document;
+    }
+    let error = &body["error"];
+    document["outcome"] = match status {
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "missing",
+        _ => "refused",
+    }
+    .into();
+    document["status"] = status.into();
+    document["code"] = error["code"].clone();
+    document["inner"] = error["innererror"]["code"].clone();
+    document["message"] = error["message"].clone();
+    document
 }
 
 /// What the identity provider answered, as a quick-start pod tells it.

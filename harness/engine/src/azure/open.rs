@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use wi_model::secret::Secret;
 
 use super::{AzureError, Client};
 
@@ -18,6 +19,21 @@ impl Client {
         let challenge = response.headers().get(reqwest::header::WWW_AUTHENTICATE);
         let challenge = challenge.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Ok((response.status().as_u16(), challenge))
+    }
+
+    /// A request with somebody else's token, and whatever is answered to it: status and body.
+    pub(crate) async fn get_as(&self, url: &str, token: &Secret) -> Result<(u16, Value), AzureError> {
+        let no_answer = |error: reqwest::Error| AzureError::NoAnswer {
+            method: Method::GET,
+            url: url.to_owned(),
+            why: crate::cluster::sentence(&error.without_url()),
+        };
+        let request = self.http.get(url).bearer_auth(token.expose());
+        let response = self.cancel.run_until_cancelled(request.send()).await;
+        let response = response.ok_or(AzureError::Cancelled)?.map_err(no_answer)?;
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.map_err(no_answer)?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
     /// A document that is put somewhere.

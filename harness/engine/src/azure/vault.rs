@@ -22,6 +22,12 @@ impl Vault<'_> {
         self.send(Method::PUT, name, Some(&json!({ "value": value.expose() }))).await
     }
 
+    /// Reads a secret with somebody else's token: status and body.
+    pub(crate) async fn read(&self, name: &str, token: &Secret) -> Result<(u16, serde_json::Value), AzureError> {
+        let url = format!("{}/secrets/{name}?api-version={SECRETS}", self.url.trim_end_matches('/'));
+        self.client.get_as(&url, token).await
+    }
+
     /// Asks without a token: the status, and the challenge.
     pub(crate) async fn knock(&self) -> Result<(u16, String), AzureError> {
         self.client.knock(&format!("{}/secrets?api-version={SECRETS}", self.url.trim_end_matches('/'))).await

@@ -12,7 +12,7 @@ pub(super) fn judge(expectation: &SecretReadExpectation, evidence: &PodEvidence,
         SecretReadOutcome::Allowed => allowed(expectation, evidence, facts),
         SecretReadOutcome::Forbidden(code) => forbidden(&code.value, expectation, evidence, facts),
         SecretReadOutcome::Missing(code) => missing(&code.value, expectation, evidence, facts),
-        SecretReadOutcome::Unauthorized(part) => unauthorized(&part.value, expectation, evidence, facts),
+        SecretReadOutcome::Unauthorized(part) => unauthorized(&part.value, evidence),
         SecretReadOutcome::NotAttempted => not_attempted(expectation, evidence),
     }
 }
@@ -75,14 +75,15 @@ fn missing(code: &str, expectation: &SecretReadExpectation, evidence: &PodEviden
     if facts.request_journal { recorded_read(evidence, &expectation.secret.value, 404, &expected) } else { Ok(()) }
 }
 
-fn unauthorized(part: &str, expectation: &SecretReadExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
+fn unauthorized(part: &str, evidence: &PodEvidence) -> Verdict {
     let expected = format!("unauthorized (401) with `{part}`");
     let said = document(evidence, "secret-read", Hop::Secret, &expected)?;
     let message = said["message"].as_str().unwrap_or_default();
     if said["outcome"] != "unauthorized" || said["status"] != 401 || !message.contains(part) {
         return Err(Unmet::Broken(unexpected(said, expected)));
     }
-    if facts.request_journal { recorded_read(evidence, &expectation.secret.value, 401, &expected) } else { Ok(()) }
+    // The vault cannot tell whose token it did not take, so its record names nobody.
+    Ok(())
 }
 
 /// The service renamed `AccessDenied` to `ForbiddenByPolicy`; both are met in the wild and mean the same.

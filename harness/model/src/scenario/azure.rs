@@ -21,6 +21,19 @@ pub struct AzureState {
     /// Key vaults.
     #[serde(default)]
     pub vaults: BTreeMap<String, Vault>,
+    /// Tenants beside the target's.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, OtherTenant>,
+}
+
+/// A tenant beside the target's.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OtherTenant {
+    /// Handles of service principals whose applications it knows too, and gives tokens of its own. A managed identity has
+    /// one tenant.
+    #[serde(default)]
+    pub knows: Vec<Text>,
 }
 
 /// A user-assigned managed identity.

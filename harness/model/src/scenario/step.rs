@@ -118,6 +118,18 @@ pub struct AskToken {
     /// Whether the token is altered after it was signed.
     #[serde(default)]
     pub forged: bool,
+    /// A secret that is read with the access token.
+    pub reads: Option<Reads>,
+}
+
+/// A secret that is read.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reads {
+    /// Handle of the vault.
+    pub vault: Text,
+    /// Name of the secret.
+    pub secret: Text,
 }
 
 /// How the cluster signs tokens and what it publishes of it.
