@@ -97,6 +97,7 @@ impl Observer<'_> {
     async fn logs(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
         let started = started_containers(pod.latest.as_ref());
         pod.documents.clear();
+        pod.printed.clear();
         for container in started {
             let raw = self.cluster.log(namespace, name, &container).await.map_err(|error| sentence(&error))?;
             pod.read_log(&raw);

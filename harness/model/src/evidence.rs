@@ -15,12 +15,10 @@ pub struct PodEvidence {
     pub workload: Option<(String, String)>,
     /// Its account as it was just before the pod was created.
     pub account: Option<Value>,
-    /// Rounds of the program that ended before we had it begin another; they count no longer.
-    pub past_rounds: usize,
-    /// Exchanges that were recorded before that.
-    pub past_exchanges: usize,
-    /// How often we had it begin another round.
+    /// How often we had it begin another round. What it says in a round that was begun for less counts no longer.
     pub asked: usize,
+    /// Exchanges that were recorded before it was last asked.
+    pub past_exchanges: usize,
     /// Whether there is no pod behind it: an exchange that the harness made itself.
     pub own: bool,
     /// The pod as the API server first stored it.
@@ -33,14 +31,24 @@ pub struct PodEvidence {
     pub logs: BTreeMap<String, String>,
     /// The quick-start documents of its logs, in order.
     pub documents: Vec<Value>,
-    /// Hash of the secret's value where a sample printed it in a line of its own.
-    pub printed_secret_sha256: Option<String>,
+    /// Where a sample printed the secret's value in a line of its own.
+    pub printed: Vec<PrintedSecret>,
     /// Events about it.
     pub events: Vec<EventEvidence>,
     /// What webhooks were asked about it and what they answered, where the target can tell.
     pub admission: Vec<Value>,
     /// What the identity provider and the vaults saw of it, where the target can tell.
     pub exchanges: Vec<Value>,
+}
+
+/// A line of a sample that shows the secret's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PrintedSecret {
+    /// How many documents came before the line.
+    pub documents: usize,
+    /// Hash of the value.
+    pub sha256: String,
 }
 
 /// What was seen of the cluster beside its pods, for one expectation.
@@ -128,7 +136,7 @@ pub struct Principal {
 impl PodEvidence {
     /// The last document of this kind, of a round that counts.
     pub fn document(&self, event: &str) -> Option<&Value> {
-        self.current().iter().rev().find(|document| document["event"] == event)
+        self.current().filter(|(_, document)| document["event"] == event).last().map(|(_, document)| document)
     }
 
     /// The first document of this kind, of any round.
@@ -136,18 +144,32 @@ impl PodEvidence {
         self.documents.iter().find(|document| document["event"] == event)
     }
 
-    /// How many rounds have ended.
-    pub fn rounds(&self) -> usize {
-        self.documents.iter().filter(|document| document["event"] == "end").count()
+    /// The last document of the rounds that count.
+    pub fn last_document(&self) -> Option<&Value> {
+        self.current().last().map(|(_, document)| document)
     }
 
-    /// The documents of the rounds that count.
-    pub fn current(&self) -> &[Value] {
-        let past = self.past_rounds.checked_sub(1).map_or(Some(0), |last| {
-            let mut ends = self.documents.iter().enumerate().filter(|(_, document)| document["event"] == "end");
-            ends.nth(last).map(|(index, _)| index + 1)
-        });
-        &self.documents[past.unwrap_or(self.documents.len())..]
+    /// Hash of the value that was printed after the last read that counts; of a sample that prints no documents, the last.
+    pub fn printed_secret(&self) -> Option<&str> {
+        let read = self.current().filter(|(_, document)| document["event"] == "secret-read").last();
+        let of_read = |printed: &&PrintedSecret| match read {
+            Some((index, _)) => printed.documents == index + 1,
+            None => self.documents.is_empty(),
+        };
+        self.printed.iter().rfind(of_read).map(|printed| printed.sha256.as_str())
+    }
+
+    /// The documents of the rounds that count, with their places. A round tells what it was begun for, so one that went on
+    /// while it was asked for the next is not taken for that.
+    fn current(&self) -> impl Iterator<Item = (usize, &Value)> {
+        let wanted = self.asked.to_string();
+        let mut counts = self.asked == 0;
+        self.documents.iter().enumerate().filter(move |(_, document)| {
+            if document["event"] == "given" && wanted != "0" {
+                counts = document["again"] == *wanted;
+            }
+            counts
+        })
     }
 
     /// Reads quick-start documents and sample lines out of a log. The log must be raw: secrets still in it are hashed
@@ -159,7 +181,8 @@ impl PodEvidence {
             {
                 self.documents.push(document);
             } else if let Some(value) = printed_secret(line) {
-                self.printed_secret_sha256 = Some(crate::secret::sha256_hex(value.as_bytes()));
+                let sha256 = crate::secret::sha256_hex(value.as_bytes());
+                self.printed.push(PrintedSecret { documents: self.documents.len(), sha256 });
             }
         }
     }
@@ -211,12 +234,55 @@ mod tests {
         evidence.read_log("START 2026 (pod)\n{\"quickstart\":1,\"event\":\"token\",\"sha256\":\"00\"}\n{\"other\":1}\nYour secret is Hello!\n");
         assert_eq!(evidence.documents.len(), 1);
         assert_eq!(evidence.document("token").unwrap()["sha256"], "00");
-        assert_eq!(evidence.printed_secret_sha256, Some(crate::secret::sha256_hex(b"Hello!")));
+        assert_eq!(evidence.printed, [PrintedSecret { documents: 1, sha256: crate::secret::sha256_hex(b"Hello!") }]);
         assert!(!format!("{evidence:?}").contains("Hello!"));
     }
 
     #[test]
     fn the_go_samples_line_is_read_too() {
         assert_eq!(printed_secret(r#"I1123 main.go:9] "successfully got secret" secret="Hello!""#), Some("Hello!"));
+    }
+
+    /// A round as a quick-start prints it, cut off after so many lines.
+    fn round(again: &str, value: &str, lines: usize) -> String {
+        let all = [
+            format!(r#"{{"quickstart":1,"event":"given","again":"{again}"}}"#),
+            format!(r#"{{"quickstart":1,"event":"secret-read","length":{}}}"#, value.len()),
+            format!("Your secret is {value}"),
+            r#"{"quickstart":1,"event":"end"}"#.to_owned(),
+        ];
+        all[..lines].join("\n") + "\n"
+    }
+
+    fn asked(log: &str) -> PodEvidence {
+        let mut evidence = PodEvidence { asked: 1, ..PodEvidence::default() };
+        evidence.read_log(log);
+        evidence
+    }
+
+    #[test]
+    fn a_round_that_was_not_over_when_the_next_was_asked_for_does_not_count() {
+        for lines in 0..=4 {
+            let evidence = asked(&round("0", "old", lines));
+            assert!(evidence.last_document().is_none() && evidence.printed_secret().is_none(), "{lines} lines");
+        }
+    }
+
+    #[test]
+    fn a_line_that_an_earlier_round_printed_is_not_taken_for_one_of_this_round() {
+        let old = round("0", "old", 4);
+        let evidence = asked(&format!("{old}{}", round("1", "newer", 2)));
+        assert_eq!(evidence.document("secret-read").unwrap()["length"], 5);
+        assert_eq!(evidence.printed_secret(), None);
+        let evidence = asked(&format!("{old}{}", round("1", "newer", 4)));
+        assert_eq!(evidence.printed_secret(), Some(crate::secret::sha256_hex(b"newer").as_str()));
+    }
+
+    #[test]
+    fn of_two_containers_each_one_has_the_rounds_that_count() {
+        let (old, new) = (round("0", "old", 4), round("1", "newer", 4));
+        let evidence = asked(&format!("{old}{new}{old}"));
+        assert_eq!(evidence.document("secret-read").unwrap()["length"], 5);
+        assert_eq!(evidence.current().count(), 3);
     }
 }

@@ -157,7 +157,7 @@ fn document<'a>(evidence: &'a PodEvidence, event: &str, hop: Hop, expected: &str
         return Ok(document);
     }
     if finished(evidence) {
-        let reached = evidence.current().last().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
+        let reached = evidence.last_document().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
         let hop = if reached == "nothing" { Hop::Pod } else { hop };
         return Err(broken(
             hop,

@@ -47,7 +47,6 @@ impl Stage<'_> {
 /// Asks a running program to begin another round, and forgets the rounds before it.
 pub(crate) async fn ask_again(cluster: &Cluster, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
     let name = pod.sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    pod.past_rounds = pod.rounds();
     pod.past_exchanges = pod.exchanges.len();
     pod.asked += 1;
     let patch = json!({ "metadata": { "annotations": { AGAIN: pod.asked.to_string() } } });

@@ -24,7 +24,7 @@ fn granted(expectation: &ExchangeExpectation, evidence: &PodEvidence, facts: &Fa
         None => "an access token".to_owned(),
     };
     // A vendor's sample says nothing about the exchange; that it printed a secret implies one, and the record shows it.
-    if evidence.documents.is_empty() && evidence.printed_secret_sha256.is_some() {
+    if evidence.documents.is_empty() && evidence.printed_secret().is_some() {
         return recorded_grant(evidence, facts, None, &expected);
     }
     let said = document(evidence, "exchange", Hop::Exchange, &expected)?;

@@ -23,7 +23,7 @@ fn allowed(expectation: &SecretReadExpectation, evidence: &PodEvidence, facts: &
     let stored = facts.secret_sha256.get(&key).map_or("", String::as_str);
     let expected = format!("secret {secret} of vault {vault}, value sha256:{}", short(stored));
     if evidence.documents.is_empty()
-        && let Some(printed) = &evidence.printed_secret_sha256
+        && let Some(printed) = evidence.printed_secret()
     {
         return same(Hop::Secret, &format!("secret {secret}, value sha256"), short(stored), short(printed));
     }
@@ -36,7 +36,7 @@ fn allowed(expectation: &SecretReadExpectation, evidence: &PodEvidence, facts: &
     same(Hop::Secret, "secret", secret, &text(&said["secret"]))?;
     same(Hop::Secret, &format!("secret {secret}, value sha256"), stored, &text(&said["value-sha256"]))?;
     // The human line comes after the document, so it is awaited; what it shows must be the same value.
-    match &evidence.printed_secret_sha256 {
+    match evidence.printed_secret() {
         Some(printed) => same(Hop::Secret, &format!("secret {secret} as printed, value sha256"), stored, printed)?,
         None if finished(evidence) => {
             return Err(broken(Hop::Secret, expected, "read, but not printed as the samples do"));

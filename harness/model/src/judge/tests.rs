@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::evidence::{Principal, RefusalEvidence};
+use crate::evidence::{Principal, PrintedSecret, RefusalEvidence};
 
 fn expectation(yaml: &str) -> Expectation {
     serde_saphyr::from_str(yaml).unwrap()
@@ -51,7 +51,7 @@ fn green() -> PodEvidence {
             json!({ "quickstart": 1, "event": "secret-read", "outcome": "allowed", "vault": "https://kv1.vault.azure.net", "secret": "testsecret", "value-sha256": value }),
             json!({ "quickstart": 1, "event": "end", "outcome": "read" }),
         ],
-        printed_secret_sha256: Some(value),
+        printed: vec![PrintedSecret { documents: 3, sha256: value }],
         exchanges: vec![
             json!({ "plane": "entra", "status": 200, "request": { "form": { "client_assertion": { "sha256": "h-1" } } }, "response": { "body": { "access_token": { "claims": access } } } }),
             json!({ "plane": "vault", "status": 200, "path": "/secrets/testsecret/", "principal": { "uti": "uti-1" } }),
@@ -120,7 +120,7 @@ fn every_fact_that_a_green_verdict_rests_on_turns_it_red_when_it_is_wrong() {
         (3, Hop::Exchange, |e| e.exchanges[0]["response"]["body"]["access_token"]["claims"]["uti"] = json!("uti-2")),
         (4, Hop::Secret, |e| e.documents[2]["value-sha256"] = json!("00")),
         (4, Hop::Secret, |e| e.documents[2]["vault"] = json!("https://kv2.vault.azure.net")),
-        (4, Hop::Secret, |e| e.printed_secret_sha256 = Some("00".into())),
+        (4, Hop::Secret, |e| e.printed[0].sha256 = "00".into()),
         (4, Hop::Secret, |e| e.exchanges[1]["principal"]["uti"] = json!("uti-2")),
         (4, Hop::Secret, |e| e.exchanges[1]["status"] = json!(403)),
     ];
@@ -189,7 +189,7 @@ fn a_wrong_code_is_told_with_the_comparison_that_failed_and_what_to_do() {
 fn a_pod_that_never_starts_is_named_as_such() {
     let mut evidence = green();
     evidence.documents.clear();
-    evidence.printed_secret_sha256 = None;
+    evidence.printed.clear();
     evidence.latest = Some(
         json!({ "status": { "phase": "Pending", "containerStatuses": [{ "name": "app", "state": { "waiting": { "reason": "ErrImagePull", "message": "no such image" } } }] } }),
     );
