@@ -2,9 +2,11 @@
 //! is started and nothing is installed; what is missing is told before anything is made.
 
 mod file;
+mod registry;
 mod remedy;
 mod rights;
 mod survey;
+mod vaults;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -76,6 +78,7 @@ impl Options {
                 azure_address: file.pods.azure_address,
                 ca_bundle: file.pods.ca_bundle.as_ref().and_then(|path| self.text(path).ok()),
                 images: self.images(),
+                image_pull_policy: file.pods.image_pull_policy.map(|policy| policy.word().to_owned()),
             },
             webhook: WebhookUnderTest {
                 name: file.webhook.name.clone().or(webhook).unwrap_or_else(|| "preinstalled".to_owned()),

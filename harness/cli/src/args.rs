@@ -1,11 +1,13 @@
 //! The command line, and the one door by which the environment enters.
 
 mod coverage;
+mod images;
 mod reports;
 
 use std::path::PathBuf;
 
 pub(crate) use coverage::CoverageArgs;
+pub(crate) use images::ImagesArgs;
 pub(crate) use reports::{CompletionsArgs, DiffArgs, Format, GithubArgs, ManArgs, ReportArgs};
 
 use crate::shard::Part;
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Remove a cluster that `up` made.
     Down(DownArgs),
+    /// Write the images that scenarios use as one archive, for the registry that a real cluster pulls from.
+    Images(ImagesArgs),
     /// Run one of the parts by itself.
     Fixture(FixtureArgs),
     /// Print a script that completes commands and options in a shell.

@@ -21,7 +21,9 @@ use crate::reports::{self, OutFolder};
 use crate::run::{self, Run};
 use crate::sabotage::{self, Matrix};
 use crate::scenarios::Suite;
-use crate::{console, coverage, defects, environment, publish, scenarios, shard, signal, standing, sweep, targets};
+use crate::{
+    console, coverage, defects, environment, images, publish, scenarios, shard, signal, standing, sweep, targets,
+};
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
 pub fn main() -> ExitCode {
@@ -87,6 +89,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Report(args) => publish::report(&args),
         Command::Completions(args) => Ok(completions(&args)),
         Command::Man(args) => man(&args),
+        Command::Images(args) => images::write(&args),
         Command::Fixture(args) => fixture(args.fixture).await,
     }
 }

@@ -346,6 +346,7 @@ async fn start_node(
         kubeconfig: cluster.kubeconfig_for(&format!("system:node:{name}"), &["system:nodes"]),
         name,
         root: folder.join("node"),
+        image_names: images.names(),
         images: Arc::new(move |image| images.resolve(image)),
         doors,
         clock: time.read(),

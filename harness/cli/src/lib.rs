@@ -19,6 +19,7 @@ mod defects;
 mod entry;
 mod environment;
 mod exit;
+mod images;
 mod kubernetes;
 mod patience;
 mod place;

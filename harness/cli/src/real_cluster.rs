@@ -6,7 +6,7 @@ mod emulator;
 mod files;
 mod guard;
 mod holdings;
-mod image;
+pub(crate) mod image;
 mod installation;
 mod issuer;
 mod kind;
@@ -246,6 +246,8 @@ impl RealCluster {
                 azure_address: Some(known.pod_address),
                 ca_bundle: Some(known.ca().to_owned()),
                 images: self.parts.images.iter().cloned().collect(),
+                // They are on the nodes already and nowhere else.
+                image_pull_policy: Some("Never".to_owned()),
             },
             webhook: self.options.under_test(self.parts.registered.as_ref()),
             capabilities: self.options.capabilities(),

@@ -322,6 +322,10 @@ fn what_is_not_fit_is_told_in_one_line_with_the_remedy_and_nothing_is_made() {
     for remedy in ["--enable-oidc-issuer`", "--enable-workload-identity`"] {
         assert!(ran.err.contains(remedy), "{ran:?}");
     }
+    standing.trouble("soft-deleted-names=wi*");
+    let ran = standing.run("target.yaml", &[]);
+    assert!(ran.code == Some(4) && ran.err.contains("no name for a vault is to be had: 20 were tried"), "{ran:?}");
+    standing.end_of_troubles();
     standing.trouble("missing-rights=*");
     unfit(&standing, "target.yaml", "az role assignment create --role Contributor");
     standing.end_of_troubles();

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use wi_model::secret::Secret;
 use wi_model::target::AzureTarget;
 
-pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, Policy, RUN_TAG};
+pub use arm::RUN_TAG;
+pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, Policy};
 pub(crate) use client::{AzureError, Client};
 pub(crate) use graph::{Graph, NamedBy};
 pub(crate) use vault::Vault;

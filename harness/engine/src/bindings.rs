@@ -42,13 +42,18 @@ impl Names {
     /// attempt has another.
     pub(crate) fn vault(&self, handle: &str, attempt: u32) -> String {
         let salt = if attempt == 0 { String::new() } else { format!("\n{attempt}") };
-        format!("wi{}", &sha256_hex(format!("{}\n{handle}{salt}", self.hash).as_bytes())[..18])
+        vault_name(&format!("{}\n{handle}{salt}", self.hash))
     }
 
     /// An application's display name.
     pub(crate) fn application(&self, prefix: &str, handle: &str) -> String {
         format!("{prefix}-{}-{handle}", self.suffix())
     }
+}
+
+/// A name for a vault, made of what tells it from every other: of the same shape as those that runs give.
+pub fn vault_name(of: &str) -> String {
+    format!("wi{}", &sha256_hex(of.as_bytes())[..18])
 }
 
 /// Puts values in the place of every `{{ }}` of a scenario whose names are bound.

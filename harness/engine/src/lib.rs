@@ -22,6 +22,8 @@ mod sweep;
 mod watch;
 mod webhook;
 
+pub use azure::RUN_TAG;
+pub use bindings::vault_name;
 pub use case::{CaseOptions, Event};
 pub use cluster::sentence;
 pub use ledger::{Ledger, LedgerError};

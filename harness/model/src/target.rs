@@ -162,9 +162,10 @@ pub struct PodAdditions {
     pub azure_address: Option<IpAddr>,
     /// A CA bundle to mount, with the variables that make each runtime trust it.
     pub ca_bundle: Option<String>,
-    /// Where images come from, by their name without tag and digest: what is brought to the nodes is not pulled.
-    /// Others stay as they are.
+    /// Where images come from, by their name without tag and digest. Others stay as they are.
     pub images: BTreeMap<String, String>,
+    /// How nodes pull those, in Kubernetes' word; as the pod says when `None`.
+    pub image_pull_policy: Option<String>,
 }
 
 /// The webhook under test.

@@ -8,6 +8,7 @@ use wi_model::secret::Secret;
 use wi_model::target::file::{self, Azure, Endpoints, ManagedCluster, Pods, Reference, TargetFile};
 use wi_model::target::{AzureTarget, ClusterTarget, Credential, Marks, Target};
 
+use crate::images;
 use crate::real_cluster::write_private;
 
 /// A target file, and where it lies.
@@ -55,9 +56,8 @@ impl Options {
         let pods = &self.file.pods;
         let mut images = BTreeMap::new();
         if let Some(registry) = &pods.registry {
-            let registry = registry.trim_end_matches('/');
-            let ours = wi_quickstart::images::all().map(|(name, _)| name.to_owned());
-            images.extend(ours.map(|name| (name.clone(), format!("{registry}/{name}"))));
+            let ours = wi_quickstart::images::ours();
+            images.extend(ours.map(|(name, _)| (name.to_owned(), images::in_registry(registry, name))));
         }
         images.extend(pods.images.clone());
         images
@@ -244,6 +244,7 @@ fn file_of(
             ca_bundle: target.pods.ca_bundle.as_ref().map(|_| path("pods.pem")),
             registry: None,
             images: target.pods.images.clone(),
+            image_pull_policy: target.pods.image_pull_policy.as_deref().and_then(file::ImagePullPolicy::of),
         },
         webhook: file::Webhook {
             name: Some(target.webhook.name.clone()),

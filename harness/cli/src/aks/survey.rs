@@ -13,7 +13,7 @@ use wi_model::secret::Secret;
 use wi_model::target::AzureTarget;
 use wi_model::target::file::ManagedCluster;
 
-use super::{Fit, Options, remedy, rights};
+use super::{Fit, Options, registry, remedy, rights, vaults};
 use crate::kubernetes::{self, sentence};
 use crate::real_cluster::looks_like_production;
 
@@ -45,6 +45,7 @@ pub(super) async fn survey(
     survey.account().await.map_err(|why| vec![why])?;
     let managed = survey.managed_cluster().await.map_err(|why| vec![why])?;
     survey.permissions().await;
+    survey.vaults().await;
     let kubeconfig = match options.kubeconfig() {
         Some(read) => read,
         None => user_kubeconfig(options, &survey.reader).await,
@@ -186,6 +187,32 @@ impl Survey<'_> {
         }
     }
 
+    /// Whether vaults can be made, and what earlier ones still hold.
+    async fn vaults(&mut self) {
+        let subscription = &self.azure.subscription_id;
+        match vaults::no_name(&self.reader, subscription).await {
+            Ok(why) => self.unmet.extend(why),
+            Err(fault) => (self.tell)(&format!("whether names for vaults are free cannot be read ({fault})")),
+        }
+        match vaults::deleted(&self.reader, subscription).await {
+            Ok(0) => {}
+            Ok(count) => (self.tell)(&format!(
+                "{count} vaults of earlier runs are in deleted state: `wi-conformance sweep --target TARGET --delete` purges them"
+            )),
+            Err(fault) => (self.tell)(&format!("vaults in deleted state cannot be read ({fault})")),
+        }
+    }
+
+    /// Whether nodes can come by what our pods run.
+    async fn images(&mut self, nodes: &[Node]) {
+        if !self.options.capabilities().contains(&Capability::RunsPods) {
+            return;
+        }
+        let registry::Found { unmet, told } = registry::look(&self.options.images(), nodes).await;
+        self.unmet.extend(unmet);
+        told.iter().for_each(|line| (self.tell)(line));
+    }
+
     /// Looks at the cluster, and gives back what the webhook is, if there is one.
     async fn cluster(&mut self, kubeconfig: &Secret, managed: Option<&Value>) -> Result<Option<String>, String> {
         let context = self.options.context();
@@ -201,6 +228,7 @@ impl Survey<'_> {
             _ => format!("the cluster does not answer: is it up, and reachable from here? ({})", sentence(&error)),
         })?;
         self.guard(&nodes.items, context.as_deref().unwrap_or_default());
+        self.images(&nodes.items).await;
         self.issuer(&client, managed).await;
         match rights::missing_verbs(&client).await {
             Ok(missing) if missing.is_empty() => {}

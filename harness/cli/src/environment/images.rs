@@ -49,6 +49,12 @@ impl Images {
         Images { named }
     }
 
+    /// The names of all.
+    pub(super) fn names(&self) -> Vec<String> {
+        let named = self.named.iter().map(|(name, _)| name.clone());
+        named.chain(wi_quickstart::images::all().map(|(name, _)| name.to_owned())).collect()
+    }
+
     /// The program of an image; `None` is an image that cannot be pulled.
     pub(super) fn resolve(&self, image: &str) -> Option<ImageProgram> {
         let repository = wi_quickstart::images::repository(image);

@@ -166,13 +166,14 @@ fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
     }
 }
 
-/// Names the image that stands for a container's on this target.
+/// Names the image that stands for a container's on this target, and how nodes come by it.
 pub(crate) fn image(container: &mut Value, pods: &PodAdditions) {
     let brought = container["image"].as_str().and_then(|image| pods.images.get(repository(image)));
     if let Some(brought) = brought {
         container["image"] = brought.as_str().into();
-        // It is on the nodes already and nowhere else.
-        container["imagePullPolicy"] = "Never".into();
+        if let Some(policy) = &pods.image_pull_policy {
+            container["imagePullPolicy"] = policy.as_str().into();
+        }
     }
 }
 
@@ -241,12 +242,25 @@ mod tests {
     #[test]
     fn an_image_that_was_brought_to_the_nodes_takes_the_place_of_the_one_that_is_named() {
         let images = [("ghcr.io/a/b".to_owned(), "wi/quickstart:1".to_owned())].into();
-        let pods = PodAdditions { images, ..PodAdditions::default() };
+        let policy = Some("Never".to_owned());
+        let pods = PodAdditions { images, image_pull_policy: policy, ..PodAdditions::default() };
         let spec = json!({ "containers": [
             { "image": "ghcr.io/a/b:v1" }, { "image": "ghcr.io/a/b@sha256:00", "imagePullPolicy": "Always" }, { "image": "nginx" },
         ] });
         let brought = json!({ "image": "wi/quickstart:1", "imagePullPolicy": "Never" });
         assert_eq!(adapted(&pods, spec), json!({ "containers": [brought, brought, { "image": "nginx" }] }));
+    }
+
+    #[test]
+    fn an_image_out_of_a_registry_is_pulled_as_the_pod_says() {
+        let images = [("quickstart/rust".to_owned(), "registry.example/team/quickstart/rust".to_owned())].into();
+        let pods = PodAdditions { images, ..PodAdditions::default() };
+        let pulled = "registry.example/team/quickstart/rust";
+        let spec = json!({ "containers": [
+            { "image": "quickstart/rust" }, { "image": "quickstart/rust", "imagePullPolicy": "Always" },
+        ] });
+        let expected = json!({ "containers": [{ "image": pulled }, { "image": pulled, "imagePullPolicy": "Always" }] });
+        assert_eq!(adapted(&pods, spec), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) const IDENTITIES: &str = "2024-11-30";
 pub(super) const VAULTS: &str = "2023-07-01";
 
 /// Tags of what a run makes: whose it is, since when, and until when.
-pub(crate) const RUN_TAG: &str = "wi-conformance-run";
+pub const RUN_TAG: &str = "wi-conformance-run";
 pub(crate) const MADE_TAG: &str = "wi-conformance-made";
 const EXPIRES_TAG: &str = "wi-conformance-expires";
 

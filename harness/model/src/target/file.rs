@@ -268,13 +268,45 @@ pub struct Pods {
     /// Path of certificates (PEM) that each runtime in a pod is made to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<String>,
-    /// Before the name of every quick-start image: `registry.example/team` makes `quickstart/rust` into
-    /// `registry.example/team/quickstart/rust`.
+    /// Before the name of every image of ours: `registry.example/team` makes `quickstart/rust` into
+    /// `registry.example/team/quickstart/rust`. Names that begin with a registry stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// Single images, by their name without tag and digest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
+    /// How nodes pull these; as the pod says when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+}
+
+/// Kubernetes' words for when a node pulls an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ImagePullPolicy {
+    /// Before each start.
+    Always,
+    /// Where it is not there yet.
+    IfNotPresent,
+    /// It is there already.
+    Never,
+}
+
+impl ImagePullPolicy {
+    const ALL: [Self; 3] = [Self::Always, Self::IfNotPresent, Self::Never];
+
+    /// The policy of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.word() == word)
+    }
+
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
 }
 
 /// The webhook that is installed there.
