@@ -360,7 +360,7 @@ async fn start_node(
 #[derive(Default)]
 struct Routes {
     node: OnceLock<NodeRoute>,
-    webhooks: OnceLock<Vec<SocketAddr>>,
+    webhooks: OnceLock<Vec<webhook::Ports>>,
 }
 
 type Dial = Arc<
@@ -382,7 +382,7 @@ impl Routes {
         let _ = self.node.set(route);
     }
 
-    fn set_webhooks(&self, addresses: Vec<SocketAddr>) {
+    fn set_webhooks(&self, addresses: Vec<webhook::Ports>) {
         let _ = self.webhooks.set(addresses);
     }
 }
@@ -393,7 +393,7 @@ fn dialer(routes: Arc<Routes>) -> wi_embedded_cluster::Dialer {
             return (node.dial)(ip, port);
         }
         let ours = WEBHOOK_ADDRESSES.iter().position(|ours| ip == IpAddr::V4(*ours));
-        let webhook = ours.and_then(|index| routes.webhooks.get()?.get(index).copied());
+        let webhook = ours.and_then(|index| routes.webhooks.get()?.get(index)?.get(&port).copied());
         let address = webhook.unwrap_or_else(|| SocketAddr::new(ip, port));
         Box::pin(tokio::net::TcpStream::connect(address))
     })

@@ -49,6 +49,19 @@ pub(crate) async fn apply(client: &kube::Client, object: Value) -> Result<(), St
     applied.map(|_| ()).map_err(|error| format!("{kind} {name}: {}", sentence(&error)))
 }
 
+/// The same of an object whose status nobody else writes.
+///
+/// # Errors
+/// Its kind and name, and why not.
+pub(crate) async fn apply_with_status(client: &kube::Client, object: Value) -> Result<(), String> {
+    apply(client, object.clone()).await?;
+    let status = Patch::Merge(serde_json::json!({ "status": object["status"] }));
+    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let written = api_of(client, &object).patch_status(&name, &PatchParams::default(), &status).await;
+    written.map(|_| ()).map_err(|error| format!("status of {name}: {}", sentence(&error)))
+}
+
 /// Creates an object that is not there yet.
 ///
 /// # Errors

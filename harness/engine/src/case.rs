@@ -308,7 +308,8 @@ impl Running<'_> {
 
 fn observer<'o>(session: &'o Session, redactor: &'o Redactor) -> Observer<'o> {
     let (cluster, azure, journal_since) = (&session.cluster, &session.azure, session.journal_start);
-    Observer { cluster, azure, redactor, journal_since }
+    let registration = session.target.webhook.registration.as_deref();
+    Observer { cluster, azure, redactor, registration, journal_since }
 }
 
 /// Pods that a step asks to begin another round.

@@ -120,6 +120,26 @@ impl Cluster {
         self.client.request(request).await.map_err(|error| format!("GET {path}: {}", sentence(&error)))
     }
 
+    /// Has the API server ask a pod on one of its ports, over plain HTTP. Gives back status and text, whatever they are.
+    ///
+    /// # Errors
+    /// No answer; in one line.
+    pub(crate) async fn ask_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+        path: &str,
+    ) -> Result<(u16, String), String> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
+        let request = http::Request::get(&path).body(kube::client::Body::empty()).map_err(|error| error.to_string())?;
+        let answer = self.client.send(request).await.map_err(|error| format!("GET {path}: {}", sentence(&error)))?;
+        let status = answer.status().as_u16();
+        let body =
+            answer.into_body().collect_bytes().await.map_err(|error| format!("GET {path}: {}", sentence(&error)))?;
+        Ok((status, String::from_utf8_lossy(&body).trim().to_owned()))
+    }
+
     fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));

@@ -1,6 +1,7 @@
 //! The world into evidence. Judges nothing.
 
 mod cluster;
+mod webhook;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,8 @@ pub(crate) struct Observer<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) azure: &'a Azure,
     pub(crate) redactor: &'a Redactor,
+    /// The registration of the webhook under test, where it is known.
+    pub(crate) registration: Option<&'a str>,
     /// Number of the last entry of the request journal before the case began.
     pub(crate) journal_since: u64,
 }

@@ -43,9 +43,14 @@ impl Installation<'_> {
         if state != WebhookState::Absent && configurations.is_empty() {
             return Err(format!("no webhook {WEBHOOK} is registered, so none can be changed"));
         }
+        let remembered = lease.to_restore();
         for configuration in configurations {
-            let restore = Owned::Restore { object: configuration.clone(), noticed_in: Some(self.namespace.to_owned()) };
-            lease.take(restore).map_err(|error| sentence(&error))?;
+            // What is put back is what was there before the case's first change, and only that.
+            if !remembered.iter().any(|known| known["metadata"]["name"] == configuration["metadata"]["name"]) {
+                let noticed_in = Some(self.namespace.to_owned());
+                let restore = Owned::Restore { object: configuration.clone(), noticed_in };
+                lease.take(restore).map_err(|error| sentence(&error))?;
+            }
             match state {
                 WebhookState::Absent => self.withdraw(&configuration).await?,
                 WebhookState::Unreachable => self.misdirect(configuration, lease).await?,

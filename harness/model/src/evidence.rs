@@ -71,10 +71,26 @@ pub struct ClusterEvidence {
     pub access: Option<(bool, String)>,
     /// Status and `WWW-Authenticate` of a vault's answer to nobody.
     pub challenge: Option<(u16, String)>,
+    /// What each pod of the webhook says of itself.
+    pub webhook: Vec<WebhookEvidence>,
     /// Places where a credential was found.
     pub credentials: Vec<String>,
     /// How many objects were looked through.
     pub objects: usize,
+}
+
+/// What a pod of the webhook says of itself, or why it could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WebhookEvidence {
+    /// The pod's name.
+    pub pod: String,
+    /// Status and text of `/healthz`.
+    pub health: Result<(u16, String), String>,
+    /// Status and text of `/readyz`.
+    pub readiness: Result<(u16, String), String>,
+    /// How many reviews of the case's namespace its metrics count.
+    pub reviews: Result<u64, String>,
 }
 
 /// A refusal by the API server.

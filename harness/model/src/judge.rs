@@ -11,6 +11,7 @@ mod exchange;
 mod pod;
 mod secret;
 mod token;
+mod webhook;
 
 use serde_json::Value;
 
@@ -33,7 +34,8 @@ pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -
         | Expectation::TokenReview(_)
         | Expectation::NoCredential(_)
         | Expectation::Access(_)
-        | Expectation::Challenge(_) => judge_cluster_part(expectation, &ClusterEvidence::default(), facts),
+        | Expectation::Challenge(_)
+        | Expectation::Webhook(_) => judge_cluster_part(expectation, &ClusterEvidence::default(), facts),
     };
     judgement(result)
 }
@@ -52,6 +54,7 @@ fn judge_cluster_part(expectation: &Expectation, evidence: &ClusterEvidence, fac
         Expectation::NoCredential(e) => cluster::judge_no_credential(e, evidence),
         Expectation::Access(e) => access::judge(e, evidence),
         Expectation::Challenge(_) => access::judge_challenge(evidence, facts),
+        Expectation::Webhook(e) => webhook::judge(e, evidence),
         _ => Err(broken(Hop::SetUp, "an expectation about the cluster", "one about a pod")),
     }
 }
@@ -117,6 +120,11 @@ pub fn describe(expectation: &Expectation) -> String {
             format!("account {} {may} {} {}", e.account.value, e.verb.value, e.resource.value)
         }
         Expectation::Challenge(e) => format!("vault {} challenges who brings no token", e.vault.value),
+        Expectation::Webhook(e) => match (e.well, e.reviews) {
+            (true, Some(reviews)) => format!("the webhook is well and has counted {reviews} reviews"),
+            (false, Some(reviews)) => format!("the webhook has counted {reviews} reviews"),
+            (_, None) => "the webhook is well".to_owned(),
+        },
         Expectation::NoCredential(_) => "no credential lies in the cluster".to_owned(),
     }
 }

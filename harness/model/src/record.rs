@@ -216,7 +216,8 @@ impl Check {
             | Expectation::Pod(_)
             | Expectation::Event(_)
             | Expectation::Object(_)
-            | Expectation::Access(_) => Hop::Admission,
+            | Expectation::Access(_)
+            | Expectation::Webhook(_) => Hop::Admission,
             Expectation::Log(_) => Hop::Pod,
             Expectation::Token(_) | Expectation::Issuer(_) | Expectation::TokenReview(_) => Hop::Token,
             Expectation::Exchange(_) => Hop::Exchange,

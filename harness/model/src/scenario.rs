@@ -24,7 +24,7 @@ pub use expectation::{
     AccessExpectation, AdmissionExpectation, AdmissionOutcome, ChallengeExpectation, EventExpectation,
     ExchangeExpectation, ExchangeOutcome, Expectation, IssuerExpectation, LogExpectation, NoCredentialExpectation,
     ObjectExpectation, PodExpectation, SecretReadExpectation, SecretReadOutcome, TokenExpectation,
-    TokenReviewExpectation, TokenVolume,
+    TokenReviewExpectation, TokenVolume, WebhookExpectation,
 };
 pub use patience::Patience;
 pub use step::{

@@ -13,7 +13,7 @@ use wi_reference_webhook::{Config, InstallationSpec, ReferenceWebhook, Tls};
 
 use super::images::WEBHOOK_IMAGE;
 use crate::certificate::Certificate;
-use crate::kubernetes::{apply, client, wait_registered};
+use crate::kubernetes::{apply, apply_with_status, client, wait_registered};
 use crate::patience;
 
 /// Namespace, Service and objects have the names of the upstream installation, so that its users recognise them.
@@ -27,6 +27,14 @@ const CONFIGURATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
 
 /// How long a webhook may take until it is ready. The upstream one waits for its certificate in doubling steps.
 const READY: Duration = Duration::from_secs(60);
+
+/// Where the ports that a webhook's installation names are really served.
+pub(super) type Ports = BTreeMap<u16, SocketAddr>;
+
+/// The ports of the upstream installation: reviews, probes, metrics.
+const REVIEWS: u16 = 9443;
+const HEALTH: u16 = 9440;
+const METRICS: u16 = 8095;
 
 /// A webhook's names and paths: they changed with 1.6.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +134,11 @@ pub(super) struct InProcess {
 
 impl Installed {
     /// Where the API server's dialer finds it, if not through its pod: the registered one, then the one beside it.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    pub(super) fn addresses(&self) -> Vec<Ports> {
         match self {
             Installed::InProcess(webhook) => {
-                let next = webhook.next.as_ref().map(|(next, _)| next.address());
-                std::iter::once(webhook.current.address()).chain(next).collect()
+                let next = webhook.next.as_ref().map(|(next, _)| ports(next));
+                std::iter::once(ports(&webhook.current)).chain(next).collect()
             }
             Installed::AsPod => Vec::new(),
         }
@@ -154,6 +162,12 @@ impl Installed {
     }
 }
 
+fn ports(webhook: &ReferenceWebhook) -> Ports {
+    let probes = [(HEALTH, webhook.health_address()), (METRICS, webhook.metrics_address())];
+    let probes = probes.into_iter().filter_map(|(port, address)| Some((port, address?)));
+    probes.chain([(REVIEWS, webhook.address())]).collect()
+}
+
 /// Starts the webhook and registers it.
 pub(super) async fn install(webhook: &Webhook, installation: &Installation) -> Result<Option<Installed>, String> {
     match webhook {
@@ -166,14 +180,22 @@ pub(super) async fn install(webhook: &Webhook, installation: &Installation) -> R
 async fn in_process(profile: Profile, installation: &Installation) -> Result<Installed, String> {
     let client = client(&installation.kubeconfig, None).await?;
     let started = start(config(profile, installation)?, SERVICE, installation.addresses[0], installation).await?;
+    let (namespace, registration): (Vec<_>, Vec<_>) =
+        started.objects.into_iter().partition(|object| object["kind"] == "Namespace");
     // It needs no account, but its installation has one, whose rights are the product's.
-    for object in started.objects.into_iter().chain(rights()) {
+    for object in namespace.into_iter().chain(rights()) {
+        apply(&client, object).await?;
+    }
+    // Before the registration, which would have the webhook asked about its own pod.
+    apply_with_status(&client, started.pod).await?;
+    for object in registration {
         apply(&client, object).await?;
     }
     let begins_with = installation.settings.get("profile");
     let next = if begins_with.is_some_and(|profile| profile != Profile::V1_6.word()) {
         let newest = Installation { settings: BTreeMap::new(), ..installation.clone() };
         let next = start(config(Profile::V1_6, &newest)?, NEXT_SERVICE, installation.addresses[1], &newest).await?;
+        apply_with_status(&client, next.pod).await?;
         let mut registration = Value::Null;
         for object in next.objects {
             if object["kind"] == "MutatingWebhookConfiguration" {
@@ -193,6 +215,8 @@ async fn in_process(profile: Profile, installation: &Installation) -> Result<Ins
 struct Started {
     webhook: ReferenceWebhook,
     objects: Vec<Value>,
+    /// The pod as which it is seen.
+    pod: Value,
 }
 
 async fn start(
@@ -206,8 +230,8 @@ async fn start(
         config,
         kubeconfig: installation.kubeconfig.clone(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        health: None,
-        metrics: None,
+        health: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         tls: Tls { cert_pem: certificate.cert.clone(), key_pem: certificate.key.clone() },
     };
     let webhook = ReferenceWebhook::start(options).await.map_err(|error| crate::exit::chain(&error))?;
@@ -215,7 +239,7 @@ async fn start(
     for object in &mut objects {
         if object["kind"] == "Service" {
             object["metadata"]["name"] = service.into();
-            // It has no pod, so its Service selects none and names its endpoint by hand.
+            // No node runs its pod, so its Service selects none and names its endpoint by hand.
             if let Some(spec) = object["spec"].as_object_mut() {
                 spec.remove("selector");
             }
@@ -226,9 +250,39 @@ async fn start(
     }
     objects.push(json!({
         "apiVersion": "v1", "kind": "Endpoints", "metadata": { "name": service, "namespace": NAMESPACE },
-        "subsets": [{ "addresses": [{ "ip": address.to_string() }], "ports": [{ "port": 9443 }] }],
+        "subsets": [{
+            "addresses": [{ "ip": address.to_string(), "targetRef": { "kind": "Pod", "namespace": NAMESPACE, "name": service } }],
+            "ports": [{ "port": REVIEWS }],
+        }],
     }));
-    Ok(Started { webhook, objects })
+    Ok(Started { webhook, objects, pod: mirror(service, address) })
+}
+
+/// The pod as which a webhook of this process is seen: like a static pod, it was started by no scheduler, and what the
+/// API server holds of it is a mirror.
+fn mirror(name: &str, address: Ipv4Addr) -> Value {
+    let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port });
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE, "labels": { "azure-workload-identity.io/system": "true" },
+            "annotations": { "kubernetes.io/config.mirror": "in-process" },
+        },
+        "spec": {
+            "nodeName": "in-process", "serviceAccountName": ACCOUNT, "automountServiceAccountToken": false, "containers": [{
+                "name": "manager", "image": "wi-conformance/reference-webhook",
+                "securityContext": {
+                    "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "runAsNonRoot": true,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "ports": [port("webhook-server", REVIEWS), port("metrics", METRICS), port("healthz", HEALTH)],
+            }],
+        },
+        "status": {
+            "phase": "Running", "podIP": address.to_string(), "podIPs": [{ "ip": address.to_string() }],
+            "conditions": [{ "type": "Ready", "status": "True" }],
+        },
+    })
 }
 
 /// The settings of the case over those of the run.

@@ -63,6 +63,7 @@ impl Observer<'_> {
                 let answer = self.azure.vault(&url).knock().await.map_err(|error| error.to_string())?;
                 seen.challenge = Some(answer);
             }
+            Expectation::Webhook(_) => seen.webhook = self.webhook(namespace).await?,
             Expectation::NoCredential(wanted) => {
                 for kind in &wanted.in_kinds {
                     let objects =

@@ -40,6 +40,8 @@ pub enum Expectation {
     Access(AccessExpectation),
     /// How a vault answers who brings no token.
     Challenge(ChallengeExpectation),
+    /// What the webhook says of itself.
+    Webhook(WebhookExpectation),
 }
 
 /// What admission made of a pod.
@@ -313,6 +315,19 @@ pub struct ChallengeExpectation {
     pub within: Option<Patience>,
 }
 
+/// What the webhook says of itself, on the ports where kubelets and Prometheus ask it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WebhookExpectation {
+    /// True: each of its pods answers both probes with 200.
+    #[serde(default)]
+    pub well: bool,
+    /// How many reviews of pods of the case's own namespace it has counted.
+    pub reviews: Option<u64>,
+    /// How long it may take.
+    pub within: Option<Patience>,
+}
+
 /// No credential lies in the cluster: no value that Azure would take, in any object of the case's namespaces.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -349,6 +364,7 @@ impl Expectation {
             Expectation::NoCredential(e) => e.within,
             Expectation::Access(e) => e.within,
             Expectation::Challenge(e) => e.within,
+            Expectation::Webhook(e) => e.within,
         }
         .map(|patience| patience.0)
     }
@@ -371,7 +387,8 @@ impl Expectation {
             | Expectation::TokenReview(_)
             | Expectation::NoCredential(_)
             | Expectation::Access(_)
-            | Expectation::Challenge(_) => Subject::Cluster,
+            | Expectation::Challenge(_)
+            | Expectation::Webhook(_) => Subject::Cluster,
         }
     }
 }

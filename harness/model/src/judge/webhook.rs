@@ -1,0 +1,83 @@
+//! What the webhook says of itself: that it is well, and how many reviews it has answered.
+
+use super::{Verdict, broken, not_yet};
+use crate::evidence::{ClusterEvidence, WebhookEvidence};
+use crate::scenario::WebhookExpectation;
+use crate::verdict::Hop;
+
+pub(super) fn judge(expectation: &WebhookExpectation, evidence: &ClusterEvidence) -> Verdict {
+    let pods = &evidence.webhook;
+    if pods.is_empty() {
+        return Err(not_yet(Hop::Admission, "a webhook with pods behind its Service", "none"));
+    }
+    if expectation.well {
+        for pod in pods {
+            well(pod)?;
+        }
+    }
+    let Some(wanted) = expectation.reviews else { return Ok(()) };
+    let counted: Vec<u64> = pods.iter().filter_map(|pod| pod.reviews.as_ref().ok().copied()).collect();
+    let expected = format!("{wanted} reviews of this namespace counted");
+    if counted.len() < pods.len() {
+        let faults: Vec<&str> = pods.iter().filter_map(|pod| pod.reviews.as_ref().err().map(String::as_str)).collect();
+        return Err(not_yet(Hop::Admission, expected, faults.join("; ")));
+    }
+    let seen: u64 = counted.iter().sum();
+    // A count never goes back, so more than wanted is final.
+    match seen.cmp(&wanted) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(not_yet(Hop::Admission, expected, format!("{seen}"))),
+        std::cmp::Ordering::Greater => Err(broken(Hop::Admission, expected, format!("{seen}"))),
+    }
+}
+
+/// Both probes of a kubelet are answered with 200.
+fn well(pod: &WebhookEvidence) -> Verdict {
+    for (probe, answer) in [("/healthz", &pod.health), ("/readyz", &pod.readiness)] {
+        let expected = format!("webhook pod {}: {probe} answers 200", pod.pod);
+        match answer {
+            Ok((200, _)) => {}
+            Ok((status, text)) => return Err(not_yet(Hop::Admission, expected, format!("{status} `{text}`"))),
+            Err(why) => return Err(not_yet(Hop::Admission, expected, why.clone())),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Unmet;
+    use super::*;
+
+    fn pod(reviews: Result<u64, String>) -> WebhookEvidence {
+        let ok = || Ok((200, "ok".to_owned()));
+        WebhookEvidence { pod: "w".to_owned(), health: ok(), readiness: ok(), reviews }
+    }
+
+    fn judged(pods: Vec<WebhookEvidence>) -> Verdict {
+        let expectation: WebhookExpectation = serde_saphyr::from_str("{ well: true, reviews: 2 }").unwrap();
+        judge(&expectation, &ClusterEvidence { webhook: pods, ..ClusterEvidence::default() })
+    }
+
+    #[test]
+    fn reviews_of_all_its_pods_are_added_up() {
+        assert!(judged(vec![pod(Ok(2))]).is_ok());
+        assert!(judged(vec![pod(Ok(1)), pod(Ok(1))]).is_ok());
+        assert!(matches!(judged(vec![pod(Ok(1)), pod(Ok(0))]), Err(Unmet::NotYet(_))));
+        assert!(matches!(judged(vec![pod(Ok(2)), pod(Ok(1))]), Err(Unmet::Broken(_))));
+        assert!(matches!(judged(vec![pod(Ok(2)), pod(Err("no metric".to_owned()))]), Err(Unmet::NotYet(_))));
+        assert!(judged(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn each_probe_of_each_pod_must_say_so() {
+        let ill = || Ok((500, "certs are not ready yet".to_owned()));
+        for ill in [
+            WebhookEvidence { health: ill(), ..pod(Ok(1)) },
+            WebhookEvidence { readiness: ill(), ..pod(Ok(1)) },
+            WebhookEvidence { readiness: Err("connection refused".to_owned()), ..pod(Ok(1)) },
+        ] {
+            assert!(matches!(judged(vec![pod(Ok(1)), ill]), Err(Unmet::NotYet(_))));
+        }
+    }
+}
