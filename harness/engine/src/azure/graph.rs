@@ -10,6 +10,9 @@ use wi_model::target::AzureTarget;
 use super::arm::FederatedCredential;
 use super::{AzureError, Client, scope};
 
+/// How many answers to one request may be lost before it is given up.
+const LOST: u32 = 5;
+
 /// Graph.
 pub(crate) struct Graph<'a> {
     pub(super) azure: &'a AzureTarget,
@@ -140,14 +143,40 @@ impl Graph<'_> {
 
     /// Gives an application a new client secret, which nobody learns, and takes every other away.
     pub(crate) async fn rotate_secret(&self, object_id: &str) -> Result<(), AzureError> {
-        let application = self.send(Method::GET, &format!("applications/{object_id}"), None).await?;
+        let secrets = async || {
+            let application = self.send(Method::GET, &format!("applications/{object_id}"), None).await?;
+            let all = application["passwordCredentials"].as_array().into_iter().flatten();
+            Ok::<Vec<Value>, AzureError>(all.map(|secret| secret["keyId"].clone()).collect())
+        };
+        let old = secrets().await?;
         let added = json!({ "passwordCredential": { "displayName": "rotated" } });
-        self.send(Method::POST, &format!("applications/{object_id}/addPassword"), Some(&added)).await?;
-        for old in application["passwordCredentials"].as_array().into_iter().flatten() {
-            let gone = json!({ "keyId": old["keyId"] });
-            self.send(Method::POST, &format!("applications/{object_id}/removePassword"), Some(&gone)).await?;
+        let is_added = async || Ok(secrets().await?.iter().any(|id| !old.contains(id)));
+        self.post_once(&format!("applications/{object_id}/addPassword"), &added, is_added).await?;
+        for id in &old {
+            let is_gone = async || Ok(!secrets().await?.contains(id));
+            let gone = json!({ "keyId": id });
+            self.post_once(&format!("applications/{object_id}/removePassword"), &gone, is_gone).await?;
         }
         Ok(())
+    }
+
+    /// Posts what must not be done twice. Where the answer is lost, `done` looks whether it was done.
+    async fn post_once(
+        &self,
+        path: &str,
+        body: &Value,
+        done: impl AsyncFn() -> Result<bool, AzureError>,
+    ) -> Result<(), AzureError> {
+        let mut lost = 0;
+        loop {
+            match self.send(Method::POST, path, Some(body)).await {
+                Err(AzureError::NoAnswer { .. }) if lost < LOST => lost += 1,
+                answer => return answer.map(|_| ()),
+            }
+            if done().await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Deletes an application, and its place among the deleted ones.
