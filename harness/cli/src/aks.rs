@@ -33,7 +33,15 @@ impl Options {
             return named.iter().copied().collect();
         }
         let mut all: BTreeSet<Capability> =
-            [Capability::RunsPods, Capability::Webhook, Capability::IssuerReachable, Capability::Azure].into();
+            // Whoever installed the webhook that is there saw to it that nodes can pull what it injects.
+            [
+                Capability::RunsPods,
+                Capability::RunsProxy,
+                Capability::Webhook,
+                Capability::IssuerReachable,
+                Capability::Azure,
+            ]
+            .into();
         if self.azure().is_some_and(|azure| azure.journal.is_some()) {
             all.extend([Capability::RequestJournal, Capability::AzureFaults]);
         }

@@ -341,6 +341,10 @@ pub(crate) enum Fixture {
     Pause,
     /// An admission webhook whose rule is data, in the folder that ADMISSION_POLICY_FOLDER names.
     AdmissionPolicy,
+    /// The proxy sidecar, with the upstream one's flags and environment.
+    Proxy(Box<wi_reference_proxy::Args>),
+    /// What stands for the proxy's init container: it redirects nothing and ends at once, as pods ask the proxy's port.
+    ProxyInit,
 }
 
 /// What the environment offers, by name: a target file may name a variable as the place of a secret.

@@ -44,10 +44,12 @@ pub fn main() -> ExitCode {
     }
     // Programs of images run before any thread is made.
     if let Command::Fixture(fixture) = &cli.command {
-        match fixture.fixture {
+        match &fixture.fixture {
             Fixture::Quickstart => return crate::entry::exit_code("quickstart"),
             Fixture::Pause => return crate::entry::exit_code("pause"),
             Fixture::AdmissionPolicy => return crate::entry::exit_code("admission-policy"),
+            Fixture::Proxy(args) => return crate::entry::exit_code_of_proxy(args),
+            Fixture::ProxyInit => return crate::entry::exit_code("proxy-init"),
             Fixture::Azure(_) | Fixture::Webhook(_) => {}
         }
     }
@@ -331,7 +333,9 @@ async fn fixture(fixture: Fixture) -> Result<Exit, Stop> {
             .await
             .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
         // Run before any thread is made.
-        Fixture::Quickstart | Fixture::Pause | Fixture::AdmissionPolicy => Ok(()),
+        Fixture::Quickstart | Fixture::Pause | Fixture::AdmissionPolicy | Fixture::Proxy(_) | Fixture::ProxyInit => {
+            Ok(())
+        }
     };
     signals.abort();
     served.map(|()| Exit::Conformant)

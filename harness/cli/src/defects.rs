@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 /// Every defect that a scenario may name, with a sentence.
 pub(crate) fn all() -> Vec<(String, String)> {
-    let webhook =
-        wi_reference_webhook::BREAKS.iter().map(|(name, sentence)| (format!("webhook/{name}"), (*sentence).to_owned()));
+    let of = |part: &'static str, breaks: &'static [(&'static str, &'static str)]| {
+        breaks.iter().map(move |(name, sentence)| (format!("{part}/{name}"), (*sentence).to_owned()))
+    };
+    let injected = of("webhook", wi_reference_webhook::BREAKS).chain(of("proxy", wi_reference_proxy::BREAKS));
     let rest =
         wi_embedded_cluster::DEFECTS.iter().chain(wi_azure_emulator::DEFECTS).chain(wi_model::sabotage::SETUP_DEFECTS);
-    webhook.chain(rest.map(|(name, sentence)| ((*name).to_owned(), (*sentence).to_owned()))).collect()
+    injected.chain(rest.map(|(name, sentence)| ((*name).to_owned(), (*sentence).to_owned()))).collect()
 }
 
 /// The defects that an environment is started with.
@@ -22,7 +24,11 @@ impl Defects {
     }
 
     pub(crate) fn webhook(&self) -> BTreeSet<String> {
-        self.0.iter().filter_map(|name| name.strip_prefix("webhook/")).map(str::to_owned).collect()
+        self.of("webhook/")
+    }
+
+    pub(crate) fn proxy(&self) -> BTreeSet<String> {
+        self.of("proxy/")
     }
 
     pub(crate) fn cluster(&self) -> BTreeSet<String> {
@@ -31,6 +37,10 @@ impl Defects {
 
     pub(crate) fn azure(&self) -> BTreeSet<String> {
         self.among(wi_azure_emulator::DEFECTS)
+    }
+
+    fn of(&self, part: &str) -> BTreeSet<String> {
+        self.0.iter().filter_map(|name| name.strip_prefix(part)).map(str::to_owned).collect()
     }
 
     fn among(&self, known: &[(&str, &str)]) -> BTreeSet<String> {

@@ -3,33 +3,34 @@
 //! Every program that starts an environment calls [`entry`] before anything else, because pods are processes made
 //! from the same executable.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
+
+use crate::proxy;
 
 /// First argument of a process that is a built-in program of an image.
 pub(crate) const MARKER: &str = "--wi-conformance-program";
 
-/// Returns at once, unless this process was started to be a pod's sandbox or a built-in program; then it becomes that
-/// and never returns.
+/// Returns at once, unless this process was started to be a pod's sandbox or a built-in program, by its marker or as
+/// `/proxy`; then it becomes that and never returns.
 pub fn entry() {
     wi_process_node::entry();
-    let mut args = std::env::args_os().skip(1);
-    if args.next().as_deref() != Some(OsStr::new(MARKER)) {
+    let mut args = std::env::args_os();
+    let program = if args.next().as_deref() == Some(OsStr::new(proxy::PROGRAM)) {
+        "proxy".into()
+    } else if args.next().as_deref() == Some(OsStr::new(MARKER)) {
+        args.next().unwrap_or_default()
+    } else {
         return;
-    }
-    let program = args.next().unwrap_or_default();
-    let code = run_program(&program.to_string_lossy());
+    };
+    let code = run_program(&program.to_string_lossy(), args);
     #[expect(clippy::exit, reason = "the caller's main must not go on in a process that was started for a pod")]
     std::process::exit(i32::from(code));
 }
 
-/// Runs a built-in program to its end.
-pub(crate) fn run_program(name: &str) -> u8 {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(_) => return 70,
-    };
-    runtime.block_on(async {
+/// Runs a built-in program to its end; `words` are its arguments.
+pub(crate) fn run_program(name: &str, words: impl Iterator<Item = OsString>) -> u8 {
+    to_end(async {
         match name {
             "quickstart" => wi_quickstart::run(std::env::vars().collect(), &mut std::io::stdout()).await,
             "pause" => {
@@ -48,12 +49,34 @@ pub(crate) fn run_program(name: &str) -> u8 {
                     }
                 }
             }
+            "proxy" => match wi_reference_proxy::Args::read(words) {
+                Ok(args) => proxy::run(&args).await,
+                Err(error) => {
+                    crate::console::tell(error.to_string());
+                    64
+                }
+            },
+            // Redirecting the pod's requests for the node's endpoint takes rights over its network; pods ask the
+            // proxy's port instead.
+            "proxy-init" => 0,
             _ => 64,
         }
     })
 }
 
+fn to_end(program: impl Future<Output = u8>) -> u8 {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(program),
+        Err(_) => 70,
+    }
+}
+
 /// The same for the command line.
 pub(crate) fn exit_code(name: &str) -> ExitCode {
-    ExitCode::from(run_program(name))
+    ExitCode::from(run_program(name, std::iter::empty()))
+}
+
+/// The same for the proxy, which takes arguments.
+pub(crate) fn exit_code_of_proxy(args: &wi_reference_proxy::Args) -> ExitCode {
+    ExitCode::from(to_end(proxy::run(args)))
 }

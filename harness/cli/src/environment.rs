@@ -158,7 +158,9 @@ impl Environment {
         let cluster = EmbeddedCluster::start(cluster_options).await.map_err(EnvironmentError::Cluster)?;
 
         let azure = Arc::new(start_azure(&cluster, clock.clone(), &options.defects).await?);
-        let images = Images::new(&options.images, &options.webhook);
+        let trust = folder.path().join("azure.pem");
+        std::fs::write(&trust, azure.ca_pem()).map_err(state)?;
+        let images = Images::new(&options.images, &options.webhook, trust, &options.defects.proxy());
         let node = start_node(&cluster, &azure, &time, folder.path(), images).await?;
         let node_name = node.name().to_owned();
         tracing::debug!(node = node_name, api = cluster.url(), "environment is up");

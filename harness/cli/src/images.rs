@@ -26,6 +26,7 @@ pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
             name: format!("{}:latest", in_registry(&args.registry, name)),
             args: vec!["fixture".to_owned(), program.program.clone()],
             env: program.env.clone(),
+            file: None,
         })
         .collect();
     let unfit = |why: String| Stop::new(Exit::TargetUnfit, why);

@@ -25,6 +25,7 @@ mod patience;
 mod place;
 mod pool;
 mod progress;
+mod proxy;
 mod publish;
 mod real_cluster;
 mod reports;

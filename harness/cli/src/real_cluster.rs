@@ -7,6 +7,7 @@ mod files;
 mod guard;
 mod holdings;
 pub(crate) mod image;
+mod images;
 mod installation;
 mod issuer;
 mod kind;
@@ -38,6 +39,7 @@ use docker::Docker;
 use emulator::Emulator;
 use holdings::Holdings;
 use image::{Image, Layer};
+use images::webhook_image;
 use installation::Registered;
 use standing::Standing;
 
@@ -144,6 +146,10 @@ impl Options {
             Capability::WebhookUpgrade,
         ] {
             all.remove(&other);
+        }
+        // What other webhooks inject names images that nobody brings to the nodes, with certificates that nobody knows.
+        if !matches!(self.webhook, Webhook::Reference { .. }) {
+            all.remove(&Capability::RunsProxy);
         }
         match self.webhook {
             Webhook::None => _ = all.remove(&Capability::Webhook),
@@ -322,7 +328,8 @@ impl Builder<'_> {
             reader.grant(self.holdings).await?;
         }
         reader.show(&emulator.known, &found.place, &found.context).await?;
-        let registered = self.webhook(&found, &emulator, &tag).await?;
+        let reused = standing.and_then(|standing| self.standing_webhook(standing, &tag));
+        let registered = self.webhook(&found, &emulator, &layer, &tag, reused).await?;
         if registered.is_some() {
             installation::wait_asked(&found.client, &namespace).await?;
         }
@@ -433,60 +440,6 @@ impl Builder<'_> {
         std::fs::read_to_string(&kubeconfig).map_err(|error| format!("{}: {error}", kubeconfig.display()))
     }
 
-    /// What tells our images from another run's: a cluster that stays has those of `up`, any other those of this run.
-    fn tag(&self, layer: &Layer, found: &Found) -> String {
-        match &found.standing {
-            Some(standing) if standing.tag == layer.tag() => standing.tag.clone(),
-            _ if self.stands() => layer.tag().to_owned(),
-            _ => format!("{}{}", layer.tag(), self.suffix()),
-        }
-    }
-
-    /// Brings our images to the nodes, and says which image name each stands for.
-    async fn images(&self, layer: &Layer, tag: &str, found: &Found) -> Result<Vec<(String, String)>, String> {
-        let (mut images, mut names) = (Vec::new(), Vec::new());
-        for (name, program) in wi_quickstart::images::all() {
-            let args = vec!["fixture".to_owned(), program.program.clone()];
-            let known = images.iter().find(|image: &&Image| image.args == args && image.env == program.env);
-            let image = match known {
-                Some(image) => image.clone(),
-                None => {
-                    let short = name.rsplit('/').next().unwrap_or(name);
-                    let image = Image { name: format!("{REPOSITORY}/{short}:{tag}"), args, env: program.env.clone() };
-                    images.push(image.clone());
-                    image
-                }
-            };
-            names.push((name.to_owned(), image.name));
-        }
-        let args = vec!["fixture".to_owned(), "webhook".to_owned()];
-        images.push(Image { name: webhook_image(tag), args, env: [].into() });
-        let Some(cluster) = &found.place.kind else {
-            return Err(format!(
-                "cluster {} was not made by kind, so our images cannot be brought to its nodes",
-                found.name
-            ));
-        };
-        let wanted: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
-        let mut there = true;
-        for node in &found.place.nodes {
-            there = there && node::has_images(node, &wanted).await?;
-        }
-        if !there {
-            (self.tell)("bringing our images to the nodes");
-            let archive = layer.archive(&images).map_err(|error| crate::exit::chain(&error))?;
-            let path = self.folder.join("images.tar");
-            tokio::fs::write(&path, archive).await.map_err(|error| format!("{}: {error}", path.display()))?;
-            self.holdings.lock().await.take(Held::NodeImages { nodes: found.place.nodes.clone(), names: wanted })?;
-            kind::load(cluster, &path).await?;
-            let _ = tokio::fs::remove_file(&path).await;
-        }
-        for archive in &self.options.archives {
-            kind::load(cluster, archive).await.map_err(|why| format!("--load {}: {why}", archive.display()))?;
-        }
-        Ok(names)
-    }
-
     /// The emulator that stands since `up`, or one of our own; and whether it is ours.
     async fn emulator(
         &self,
@@ -508,7 +461,7 @@ impl Builder<'_> {
         let args = vec!["fixture".to_owned(), "azure".to_owned()];
         if !docker.has_image(&image).await? {
             self.holdings.lock().await.take(Held::Image { name: image.clone() })?;
-            let wanted = [Image { name: image.clone(), args, env: [].into() }];
+            let wanted = [Image { name: image.clone(), args, env: [].into(), file: None }];
             docker.load(layer.archive(&wanted).map_err(|error| crate::exit::chain(&error))?).await?;
         }
         let start = emulator::Start {
@@ -524,7 +477,22 @@ impl Builder<'_> {
         Ok((start.start(self.holdings).await?, !self.stands()))
     }
 
-    async fn webhook(&self, found: &Found, emulator: &Emulator, tag: &str) -> Result<Option<Registered>, String> {
+    /// The webhook that stands beside the emulator that stands: it gives out that one's tenant, and its proxy trusts that one's
+    /// certificates.
+    fn standing_webhook(&self, standing: &Standing, tag: &str) -> Option<Registered> {
+        let Webhook::Reference { profile, .. } = self.options.webhook else { return None };
+        let defects = &self.options.defects;
+        standing.webhook(profile, tag).filter(|_| defects.webhook().is_empty() && defects.proxy().is_empty())
+    }
+
+    async fn webhook(
+        &self,
+        found: &Found,
+        emulator: &Emulator,
+        layer: &Layer,
+        tag: &str,
+        reused: Option<Registered>,
+    ) -> Result<Option<Registered>, String> {
         // A webhook that was installed for a run leaves other runs' pods alone, and one that stands leaves every run's.
         let (namespaces, suffix) = if self.stands() {
             (json!({ "matchExpressions": [{ "key": RUN_LABEL, "operator": "DoesNotExist" }] }), String::new())
@@ -543,15 +511,16 @@ impl Builder<'_> {
                 installation::manifests(&found.client, folder, tenant, self.holdings).await.map(Some)
             }
             Webhook::Reference { profile, replicas } => {
-                let standing = found.standing.as_ref().and_then(|standing| standing.webhook(*profile, tag));
-                if let Some(installed) = standing.filter(|_| breaks.is_empty()) {
+                if let Some(installed) = reused {
                     return installation::register(&found.client, &installed, &suffix, namespaces, self.holdings)
                         .await
                         .map(Some);
                 }
+                let proxy = self.proxy(layer, tag, found, emulator.known.ca()).await?;
                 (self.tell)("installing the webhook under test");
                 let reference = installation::Reference {
                     image: &webhook_image(tag),
+                    proxy: &proxy,
                     tenant_id: emulator.known.tenant_id(),
                     profile: *profile,
                     replicas: *replicas,
@@ -568,10 +537,6 @@ impl Builder<'_> {
             }
         }
     }
-}
-
-fn webhook_image(tag: &str) -> String {
-    format!("{REPOSITORY}/webhook:{tag}")
 }
 
 /// A kubeconfig with the wanted context as its current one, so that whoever reads it later needs to know no more.

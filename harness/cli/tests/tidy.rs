@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
             "wi-process-node",
             "wi-azure-emulator",
             "wi-reference-webhook",
+            "wi-reference-proxy",
             "wi-admission-policy",
             "wi-quickstart",
         ],
@@ -30,6 +31,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("fixtures/process-node", "wi-process-node", &[]),
     ("fixtures/azure-emulator", "wi-azure-emulator", &[]),
     ("fixtures/reference-webhook", "wi-reference-webhook", &[]),
+    ("fixtures/reference-proxy", "wi-reference-proxy", &[]),
     ("fixtures/admission-policy", "wi-admission-policy", &[]),
     ("fixtures/quickstart/rust", "wi-quickstart", &[]),
 ];

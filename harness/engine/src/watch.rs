@@ -81,7 +81,11 @@ impl Watch<'_> {
     fn comes_again(&self, pod: &PodEvidence) -> bool {
         let tells = matches!(
             self.expectation,
-            Expectation::Token(_) | Expectation::Exchange(_) | Expectation::SecretRead(_) | Expectation::Log(_)
+            Expectation::Token(_)
+                | Expectation::Exchange(_)
+                | Expectation::Metadata(_)
+                | Expectation::SecretRead(_)
+                | Expectation::Log(_)
         );
         tells && (pod.asked > 0 || pod.own) && pod.document("end").is_some()
     }

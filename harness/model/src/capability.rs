@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Capability {
     /// Pods really run, and their logs can be read.
     RunsPods,
+    /// The proxy that the webhook injects really runs in pods.
+    RunsProxy,
     /// A workload identity webhook is installed and may be judged.
     Webhook,
     /// The installation of the webhook may be taken away or cut off for a case.
@@ -36,8 +38,9 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 12] = [
+    pub const ALL: [Capability; 13] = [
         Capability::RunsPods,
+        Capability::RunsProxy,
         Capability::Webhook,
         Capability::WebhookControl,
         Capability::IssuerReachable,
@@ -55,6 +58,7 @@ impl Capability {
     pub fn word(self) -> &'static str {
         match self {
             Capability::RunsPods => "runs-pods",
+            Capability::RunsProxy => "runs-proxy",
             Capability::Webhook => "webhook",
             Capability::WebhookControl => "webhook-control",
             Capability::IssuerReachable => "issuer-reachable",

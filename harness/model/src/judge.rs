@@ -8,6 +8,7 @@ mod admission;
 mod advice;
 mod cluster;
 mod exchange;
+mod metadata;
 mod pod;
 mod secret;
 mod token;
@@ -26,6 +27,7 @@ pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -
         Expectation::Pod(e) => pod::judge(e, evidence, facts),
         Expectation::Token(e) => token::judge(e, evidence, facts),
         Expectation::Exchange(e) => exchange::judge(e, evidence, facts),
+        Expectation::Metadata(e) => metadata::judge(e, evidence, facts),
         Expectation::SecretRead(e) => secret::judge(e, evidence, facts),
         Expectation::Log(e) => pod::judge_log(e, evidence),
         Expectation::Event(_)
@@ -69,7 +71,7 @@ fn judgement(result: Verdict) -> Judgement {
 
 /// Says an expectation in a sentence, for reports.
 pub fn describe(expectation: &Expectation) -> String {
-    use crate::scenario::{AdmissionOutcome, ExchangeOutcome, SecretReadOutcome};
+    use crate::scenario::{AdmissionOutcome, ExchangeOutcome, MetadataOutcome, SecretReadOutcome};
     match expectation {
         Expectation::Admission(e) => match &e.outcome {
             AdmissionOutcome::Mutated => format!("pod {} is admitted and mutated", e.of.value),
@@ -91,6 +93,15 @@ pub fn describe(expectation: &Expectation) -> String {
             }
             ExchangeOutcome::NotConfigured(text) => {
                 format!("pod {} asks for no access token: `{}`", e.by.value, text.value)
+            }
+        },
+        Expectation::Metadata(e) => match &e.outcome {
+            MetadataOutcome::Granted => format!("pod {} is given a token by its metadata endpoint", e.by.value),
+            MetadataOutcome::Refused(r) => {
+                format!(
+                    "pod {} is refused by its metadata endpoint with {} and `{}`",
+                    e.by.value, r.status, r.message.value
+                )
             }
         },
         Expectation::SecretRead(e) => match &e.outcome {

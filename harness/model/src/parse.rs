@@ -243,6 +243,11 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
                     refer(identity, "identity or service principal", &principals)?;
                 }
             }
+            Expectation::Metadata(e) => {
+                if let Some(identity) = &e.identity {
+                    refer(identity, "identity or service principal", &principals)?;
+                }
+            }
             Expectation::Challenge(e) => refer(&e.vault, "vault", &vaults)?,
             Expectation::SecretRead(e) => {
                 refer(&e.vault, "vault", &vaults)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::capability::Capability;
 use crate::parse;
 use crate::scenario::expectation::Subject;
-use crate::scenario::{ClusterState, Expectation, Scenario, Step, WebhookState};
+use crate::scenario::{ClusterState, Expectation, MetadataOutcome, Scenario, Step, WebhookState};
 
 /// A scenario with its identity.
 #[derive(Debug, Clone)]
@@ -83,6 +83,12 @@ impl Case {
         for expectation in parse::expectations(scenario) {
             match &expectation.value {
                 Expectation::Token(_) | Expectation::Log(_) => _ = needs.insert(Capability::RunsPods),
+                Expectation::Metadata(e) => {
+                    needs.extend([Capability::RunsProxy, Capability::RunsPods]);
+                    if matches!(e.outcome, MetadataOutcome::Granted) {
+                        needs.extend([Capability::IssuerReachable, Capability::Azure]);
+                    }
+                }
                 Expectation::Exchange(_) | Expectation::SecretRead(_) => {
                     needs.extend([Capability::IssuerReachable, Capability::Azure]);
                     if !matches!(expectation.value.subject(), Subject::Pod(name, _) if asked.contains(&name)) {

@@ -220,7 +220,7 @@ impl Check {
             | Expectation::Webhook(_) => Hop::Admission,
             Expectation::Log(_) => Hop::Pod,
             Expectation::Token(_) | Expectation::Issuer(_) | Expectation::TokenReview(_) => Hop::Token,
-            Expectation::Exchange(_) => Hop::Exchange,
+            Expectation::Exchange(_) | Expectation::Metadata(_) => Hop::Exchange,
             Expectation::SecretRead(_) | Expectation::NoCredential(_) | Expectation::Challenge(_) => Hop::Secret,
         }
     }

@@ -22,9 +22,9 @@ pub use azure::{
 pub use cluster::{ClusterState, LoadedObject, Manifests, NamespaceState, Policy, ServiceAccountState};
 pub use expectation::{
     AccessExpectation, AdmissionExpectation, AdmissionOutcome, ChallengeExpectation, EventExpectation,
-    ExchangeExpectation, ExchangeOutcome, Expectation, IssuerExpectation, LogExpectation, NoCredentialExpectation,
-    ObjectExpectation, PodExpectation, SecretReadExpectation, SecretReadOutcome, TokenExpectation,
-    TokenReviewExpectation, TokenVolume, WebhookExpectation,
+    ExchangeExpectation, ExchangeOutcome, Expectation, IssuerExpectation, LogExpectation, MetadataExpectation,
+    MetadataOutcome, NoCredentialExpectation, ObjectExpectation, PodExpectation, SecretReadExpectation,
+    SecretReadOutcome, TokenExpectation, TokenReviewExpectation, TokenVolume, WebhookExpectation,
 };
 pub use patience::Patience;
 pub use step::{

@@ -37,7 +37,9 @@ mod tests {
             assert!(schema["properties"][word].is_object(), "{word}");
         }
         let text = schema.to_string();
-        for word in ["create-pod", "apply", "admission", "token-volume", "exchange", "secret-read", "without-env"] {
+        for word in
+            ["create-pod", "apply", "admission", "token-volume", "exchange", "metadata", "secret-read", "without-env"]
+        {
             assert!(text.contains(&format!("\"{word}\"")), "{word}");
         }
         assert!(!text.contains("decoy") && !text.contains("loaded"));

@@ -1,11 +1,13 @@
 //! What program an image name stands for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use wi_process_node::ImageProgram;
 
 use super::Webhook;
+use crate::proxy;
 
 /// Image of the webhook under test where it runs as a pod.
 pub(super) const WEBHOOK_IMAGE: &str = "wi-conformance/webhook-under-test";
@@ -38,15 +40,23 @@ impl Program {
 /// Programs by image name.
 pub(super) struct Images {
     named: Vec<(String, Program)>,
+    /// The certificates of this Azure, for the image that cannot be given any otherwise.
+    trust: PathBuf,
+    proxy_env: BTreeMap<String, String>,
 }
 
 impl Images {
-    pub(super) fn new(named: &[(String, Program)], webhook: &Webhook) -> Self {
+    pub(super) fn new(
+        named: &[(String, Program)],
+        webhook: &Webhook,
+        trust: PathBuf,
+        proxy_breaks: &BTreeSet<String>,
+    ) -> Self {
         let mut named = named.to_vec();
         if let Webhook::Exec { program, .. } = webhook {
             named.push((WEBHOOK_IMAGE.to_owned(), Program::new(program)));
         }
-        Images { named }
+        Images { named, trust, proxy_env: proxy::env(proxy_breaks) }
     }
 
     /// The names of all.
@@ -70,6 +80,16 @@ impl Images {
         }
         let built_in = wi_quickstart::images::resolve(image)?;
         let this = std::env::current_exe().ok()?;
+        if built_in.program == "proxy" {
+            return Some(ImageProgram {
+                id: image.to_owned(),
+                command: vec![proxy::PROGRAM.into()],
+                env: self.proxy_env.clone().into_iter().collect(),
+                user: Some(proxy::USER),
+                files: vec![(proxy::PROGRAM.into(), this), (proxy::TRUST.into(), self.trust.clone())],
+                ..ImageProgram::default()
+            });
+        }
         let command = vec![this.into_os_string(), crate::entry::MARKER.into(), built_in.program.into()];
         Some(ImageProgram {
             id: image.to_owned(),

@@ -11,6 +11,10 @@ use wi_model::secret::sha256_hex;
 
 /// The program inside an image.
 const PROGRAM: &str = "/wi-conformance";
+/// The same program where a hook of the containers that webhooks inject looks for it.
+const LINK: &str = crate::proxy::PROGRAM;
+/// A layer that is not compressed.
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Its libraries, found by `LD_LIBRARY_PATH`, so that no distribution's search path matters.
 const LIBRARIES: &str = "/lib/wi-conformance";
 /// Whom an image's program runs as: nobody in particular, as Pod Security *restricted* asks.
@@ -49,6 +53,8 @@ pub(crate) struct Image {
     pub(crate) name: String,
     pub(crate) args: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
+    /// A file of its own, by its path; it lies in a layer of its own.
+    pub(crate) file: Option<(String, Vec<u8>)>,
 }
 
 impl Layer {
@@ -102,13 +108,20 @@ impl Layer {
         blobs.insert(self.digest.clone(), self.tar.clone());
         let (mut manifests, mut docker) = (Vec::new(), Vec::new());
         for image in images {
-            let config = self.config(image).to_string().into_bytes();
+            let mut layers = vec![(self.digest.clone(), self.tar.len())];
+            if let Some((path, bytes)) = &image.file {
+                let tar = pack(&[(path.clone(), 0o644, bytes.clone())]).map_err(ImageError::Pack)?;
+                layers.push((sha256_hex(&tar), tar.len()));
+                blobs.insert(sha256_hex(&tar), tar);
+            }
+            let digests: Vec<&str> = layers.iter().map(|(digest, _)| digest.as_str()).collect();
+            let config = self.config(image, &digests).to_string().into_bytes();
             let config_digest = sha256_hex(&config);
             let manifest = json!({
                 "schemaVersion": 2,
                 "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": descriptor("application/vnd.oci.image.config.v1+json", &config_digest, config.len()),
-                "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &self.digest, self.tar.len())],
+                "layers": layers.iter().map(|(digest, size)| descriptor(LAYER, digest, *size)).collect::<Vec<_>>(),
             })
             .to_string()
             .into_bytes();
@@ -120,7 +133,8 @@ impl Layer {
             entry["platform"] = json!({ "architecture": self.architecture, "os": "linux" });
             manifests.push(entry);
             docker.push(json!({
-                "Config": blob(&config_digest), "RepoTags": [image.name], "Layers": [blob(&self.digest)],
+                "Config": blob(&config_digest), "RepoTags": [image.name],
+                "Layers": digests.iter().map(|digest| blob(digest)).collect::<Vec<_>>(),
             }));
             blobs.insert(config_digest, config);
             blobs.insert(manifest_digest, manifest);
@@ -137,7 +151,7 @@ impl Layer {
         pack(&files).map_err(ImageError::Pack)
     }
 
-    fn config(&self, image: &Image) -> Value {
+    fn config(&self, image: &Image, layers: &[&str]) -> Value {
         let mut env: Vec<String> = image.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         env.push(format!("LD_LIBRARY_PATH={LIBRARIES}"));
         let entry: Vec<&str> = std::iter::once(PROGRAM).chain(image.args.iter().map(String::as_str)).collect();
@@ -147,8 +161,9 @@ impl Layer {
             // The same program gives the same image, whenever it is made.
             "created": "1970-01-01T00:00:00Z",
             "config": { "User": format!("{USER}:{USER}"), "Entrypoint": entry, "Env": env, "WorkingDir": "/" },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", self.digest)] },
-            "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": "wi-conformance" }],
+            "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|d| format!("sha256:{d}")).collect::<Vec<_>>() },
+            "history": layers.iter().map(|_| json!({ "created": "1970-01-01T00:00:00Z", "created_by": "wi-conformance" }))
+                .collect::<Vec<_>>(),
         })
     }
 }
@@ -226,7 +241,7 @@ fn locate(library: &str, mapped: &[PathBuf]) -> Option<(PathBuf, Vec<u8>)> {
     Some((path, bytes))
 }
 
-/// Files as a tar archive that depends on nothing but them, with a `/tmp` for whoever runs.
+/// Files as a tar archive that depends on nothing but them; beside the program, a `/tmp` for whoever runs, and its other name.
 fn pack(files: &[(String, u32, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut folders = Vec::new();
@@ -241,6 +256,7 @@ fn pack(files: &[(String, u32, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let in_image = files.iter().any(|(path, _, _)| path == PROGRAM);
     if in_image {
         tar.append_data(&mut header(tar::EntryType::Directory, 0o1777, 0), "tmp/", std::io::empty())?;
+        tar.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), LINK.trim_start_matches('/'), PROGRAM)?;
     }
     for (path, mode, bytes) in files {
         let path = path.trim_start_matches('/');
@@ -264,7 +280,8 @@ mod tests {
     use super::*;
 
     fn image(name: &str) -> Image {
-        Image { name: name.to_owned(), args: vec!["fixture".to_owned(), "pause".to_owned()], env: BTreeMap::new() }
+        let args = vec!["fixture".to_owned(), "pause".to_owned()];
+        Image { name: name.to_owned(), args, env: BTreeMap::new(), file: None }
     }
 
     fn entries(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
@@ -309,7 +326,22 @@ mod tests {
         for library in needs.libraries {
             assert!(files.contains_key(&format!("lib/wi-conformance/{library}")), "{library}: {:?}", files.keys());
         }
-        assert!(files.contains_key("tmp/"));
+        assert!(files.contains_key("tmp/") && files.contains_key("proxy"));
+    }
+
+    #[test]
+    fn a_file_of_one_image_lies_in_a_layer_that_others_do_not_have() {
+        let layer = Layer::of(None).unwrap();
+        let with = Image { file: Some(("/etc/wi/ca.pem".to_owned(), b"pem".to_vec())), ..image("localhost/b:1") };
+        let archive = entries(&layer.archive(&[image("localhost/a:1"), with]).unwrap());
+        let docker: Value = serde_json::from_slice(&archive["manifest.json"]).unwrap();
+        let layers = |index: usize| docker[index]["Layers"].as_array().unwrap();
+        assert_eq!((layers(0).len(), layers(1).len()), (1, 2));
+        assert_eq!(layers(0)[0], layers(1)[0]);
+        let own = &archive[layers(1)[1].as_str().unwrap()];
+        assert_eq!(entries(own)["etc/wi/ca.pem"], b"pem");
+        let config: Value = serde_json::from_slice(&archive[docker[1]["Config"].as_str().unwrap()]).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"][1], format!("sha256:{}", sha256_hex(own)));
     }
 
     #[test]

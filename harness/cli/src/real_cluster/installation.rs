@@ -15,6 +15,7 @@ use wi_model::template::{Bindings, substitute_variables};
 use wi_reference_webhook::{InstallationSpec, ManifestSpec, ServiceRef, Tls};
 
 use super::holdings::Holdings;
+use super::images::ProxyImages;
 use crate::certificate::Certificate;
 use crate::environment::Profile;
 use crate::kubernetes::{api_of, create, wait_registered};
@@ -30,6 +31,8 @@ const TENANT: &str = "AZURE_TENANT_ID";
 /// Our own webhook, as manifests.
 pub(crate) struct Reference<'a> {
     pub(crate) image: &'a str,
+    /// What it injects.
+    pub(super) proxy: &'a ProxyImages,
     pub(crate) tenant_id: &'a str,
     pub(crate) profile: Profile,
     /// How many pods.
@@ -71,6 +74,8 @@ impl Reference<'_> {
         };
         spec.tls = Some(Tls { cert_pem: certificate.cert, key_pem: certificate.key });
         spec.replicas = self.replicas;
+        spec.settings.insert("PROXY_IMAGE".to_owned(), self.proxy.proxy.clone());
+        spec.settings.insert("PROXY_INIT_IMAGE".to_owned(), self.proxy.init.clone());
         spec.args.push(format!("--profile={}", self.profile.word()));
         spec.args.extend(self.breaks.iter().map(|name| format!("--break={name}")));
         let mut registration = None;

@@ -47,7 +47,7 @@ fn granted(expectation: &ExchangeExpectation, evidence: &PodEvidence, facts: &Fa
 
 /// The identity provider's own record of a grant: for the token that the pod presented, of the very access token that the
 /// pod was given. A pod may ask more than once, so any of its grants may be the one.
-fn recorded_grant(
+pub(super) fn recorded_grant(
     evidence: &PodEvidence,
     facts: &Facts,
     said: Option<(Option<&Value>, &Value)>,

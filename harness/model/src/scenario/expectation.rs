@@ -22,6 +22,8 @@ pub enum Expectation {
     Token(TokenExpectation),
     /// What the identity provider answered.
     Exchange(ExchangeExpectation),
+    /// What was answered at the address of the instance metadata service.
+    Metadata(MetadataExpectation),
     /// What the vault answered.
     SecretRead(SecretReadExpectation),
     /// What a container printed.
@@ -163,6 +165,36 @@ pub enum ExchangeOutcome {
     Refused(Text),
     /// Nothing was asked: the program in the pod was not configured. The text is a part of what it said.
     NotConfigured(Text),
+}
+
+/// What a pod was answered at the address of the instance metadata service that `QUICKSTART_METADATA_URL` names: by the
+/// proxy that the webhook injects.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MetadataExpectation {
+    /// The pod that asked.
+    pub by: Text,
+    /// Its namespace; the case's own when left out.
+    pub namespace: Option<Text>,
+    /// Handle of the identity that it was given a token of.
+    #[serde(rename = "as")]
+    pub identity: Option<Text>,
+    /// The resource that it asked for; `https://vault.azure.net` when left out.
+    pub resource: Option<Text>,
+    /// The answer.
+    pub outcome: MetadataOutcome,
+    /// How long it may take.
+    pub within: Option<Patience>,
+}
+
+/// Answers of the token path of the instance metadata service.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetadataOutcome {
+    /// An access token, with everything that the service's clients read.
+    Granted,
+    /// A refusal with this status; the text is a part of what it says.
+    Refused(Refusal),
 }
 
 /// What the vault answered.
@@ -355,6 +387,7 @@ impl Expectation {
             Expectation::Pod(e) => e.within,
             Expectation::Token(e) => e.within,
             Expectation::Exchange(e) => e.within,
+            Expectation::Metadata(e) => e.within,
             Expectation::SecretRead(e) => e.within,
             Expectation::Log(e) => e.within,
             Expectation::Event(e) => e.within,
@@ -379,6 +412,7 @@ impl Expectation {
             Expectation::Pod(e) => pod(&e.name, &e.namespace),
             Expectation::Token(e) => pod(&e.of, &e.namespace),
             Expectation::Exchange(e) => pod(&e.by, &e.namespace),
+            Expectation::Metadata(e) => pod(&e.by, &e.namespace),
             Expectation::SecretRead(e) => pod(&e.by, &e.namespace),
             Expectation::Log(e) => pod(&e.of, &e.namespace),
             Expectation::Event(_)
@@ -399,6 +433,7 @@ texts! {
     TokenVolume { audience }
     TokenExpectation { of, namespace, issuer, subject, audience }
     ExchangeExpectation { by, namespace, outcome }
+    MetadataExpectation { by, namespace, resource, outcome }
     SecretReadExpectation { by, namespace, outcome }
     LogExpectation { of, namespace, container, line }
     EventExpectation { of, namespace, reason, message }
@@ -410,8 +445,9 @@ texts! {
 texts_of_one! {
     AdmissionOutcome { Refused .. _ }
     ExchangeOutcome { Refused, NotConfigured .. _ }
+    MetadataOutcome { Refused .. _ }
     SecretReadOutcome { Forbidden, Missing, Unauthorized .. _ }
     Expectation {
-        Admission, Pod, Token, Exchange, SecretRead, Log, Event, Object, TokenReview, NoCredential, Access .. _
+        Admission, Pod, Token, Exchange, Metadata, SecretRead, Log, Event, Object, TokenReview, NoCredential, Access .. _
     }
 }

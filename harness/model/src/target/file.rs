@@ -41,8 +41,8 @@ pub struct TargetFile {
     /// The webhook that is installed there.
     #[serde(default)]
     pub webhook: Webhook,
-    /// What the target can do. Left out: pods run, a webhook is installed and is not ours to take away, the issuer can be
-    /// reached, and Azure keeps no journal.
+    /// What the target can do. Left out: pods run, and in them the proxy that is injected; a webhook is installed and is not
+    /// ours to take away, the issuer can be reached, and Azure keeps no journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<Capability>>,
     /// How long an expectation may take where its scenario does not say; `90s` when left out.
