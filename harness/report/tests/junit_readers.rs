@@ -110,7 +110,8 @@ fn xunit_viewer(folder: &Path) -> Result<(), Unread> {
     // It ends before a pipe has taken everything.
     let said = folder.join("said.txt");
     let mut viewer = Command::new(node()?.join("xunit-viewer"));
-    viewer.stdout(std::fs::File::create(&said).unwrap());
+    // It writes a page into the folder that it stands in.
+    viewer.current_dir(folder).stdout(std::fs::File::create(&said).unwrap());
     reads(viewer.args(["--console", "--clear=false", "--no-color", "-r"]).arg(folder.join("junit.xml")))?;
     shows_every_case(&read(said));
     Ok(())
