@@ -9,6 +9,7 @@ mod rights;
 mod vault;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,8 @@ const NOT_KNOWN_YET: [u64; 6] = [70_021, 70_025, 700_016, 700_211, 700_212, 700_
 pub(crate) struct Azure {
     target: Arc<AzureTarget>,
     client: Client,
+    /// Number of the last entry of the request journal that anybody has read.
+    read: Arc<AtomicU64>,
 }
 
 impl Azure {
@@ -37,17 +40,18 @@ impl Azure {
         let http = client::http(target)?;
         let sign_in = credential::SignIn::new(target, http.clone());
         let sign_in = sign_in.map_err(|why| format!("no credential for Azure: {why}"))?;
-        Ok(Azure { target: Arc::new(target.clone()), client: Client::new(http, sign_in, cancel) })
+        let client = Client::new(http, sign_in, cancel);
+        Ok(Azure { target: Arc::new(target.clone()), client, read: Arc::default() })
     }
 
     /// The same Azure for cleaning up, which goes on when the run is cancelled.
     pub(crate) fn uncancelled(&self) -> Self {
-        Azure { target: self.target.clone(), client: self.client.uncancelled() }
+        Azure { client: self.client.uncancelled(), ..self.clone() }
     }
 
     /// The same Azure with a list of waits of its own.
     pub(crate) fn noted(&self) -> Self {
-        Azure { target: self.target.clone(), client: self.client.noted() }
+        Azure { client: self.client.noted(), ..self.clone() }
     }
 
     /// What had to be waited for, in words.
@@ -155,9 +159,19 @@ impl Azure {
     pub(crate) async fn journal(&self, since: u64) -> Result<Vec<Value>, AzureError> {
         let Some(journal) = &self.target.journal else { return Ok(Vec::new()) };
         match self.client.get_open(&format!("{}/journal?since={since}", journal.trim_end_matches('/'))).await? {
-            Value::Array(entries) => Ok(entries),
+            Value::Array(entries) => {
+                let last = entries.iter().filter_map(|entry| entry["seq"].as_u64()).max();
+                self.read.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
+                Ok(entries)
+            }
             other => Err(AzureError::unexpected("the journal", "a list", &other.to_string())),
         }
+    }
+
+    /// Number of an entry of their record that is there already, as late a one as is known without asking: nothing that
+    /// begins now is before it.
+    pub(crate) fn journal_now(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 }
 

@@ -72,6 +72,8 @@ struct Running<'a> {
     options: &'a CaseOptions,
     on_event: &'a (dyn Fn(&Event) + Sync),
     began: Instant,
+    /// Number of an entry of the request journal from before the case: its own all come later.
+    journal_since: u64,
     record: Record,
 }
 
@@ -90,7 +92,8 @@ pub(crate) async fn run(
         evidence: Some(format!("cases/{}", case.id)),
         ..Record::begin(case, jiff::Timestamp::now().to_string())
     };
-    let mut running = Running { session, case, options, on_event, began: Instant::now(), record };
+    let (began, journal_since) = (Instant::now(), session.azure.journal_now());
+    let mut running = Running { session, case, options, on_event, began, journal_since, record };
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone());
     let pods = Mutex::new(Pods::new());
@@ -139,7 +142,7 @@ pub(crate) async fn run(
     record
 }
 
-impl Running<'_> {
+impl<'a> Running<'a> {
     fn note(&mut self, what: &str) {
         self.record.timeline.push(Moment { at_ms: milliseconds(self.began), what: what.to_owned() });
         (self.on_event)(&Event::Stage { id: self.case.id.clone(), what: what.to_owned() });
@@ -245,7 +248,7 @@ impl Running<'_> {
         for expectation in &ready.scenario.then {
             self.expect(expectation, ready, redactor, pods).await?;
         }
-        let observer = observer(self.session, redactor);
+        let observer = self.observer(redactor);
         let mut pods = pods.lock().await;
         for ((namespace, name), pod) in pods.iter_mut() {
             let looked = observer.look(namespace, pod).await;
@@ -254,6 +257,20 @@ impl Running<'_> {
                 .map_err(|why| Blocked(format!("the evidence of pod {name}: {why}")))?;
         }
         Ok(())
+    }
+
+    fn observer<'o>(&self, redactor: &'o Redactor) -> Observer<'o>
+    where
+        'a: 'o,
+    {
+        let session = self.session;
+        Observer {
+            cluster: &session.cluster,
+            azure: &session.azure,
+            redactor,
+            registration: session.target.webhook.registration.as_deref(),
+            journal_since: self.journal_since,
+        }
     }
 
     async fn expect(
@@ -265,7 +282,7 @@ impl Running<'_> {
     ) -> Result<(), Blocked> {
         let sentence = judge::describe(&expectation.value);
         self.note(&format!("expecting that {sentence}"));
-        let observer = observer(self.session, redactor);
+        let observer = self.observer(redactor);
         let patience = expectation.value.within().unwrap_or(self.session.target.patience);
         let bound = if self.record.failures.is_empty() { patience } else { std::time::Duration::ZERO };
         let watch = Watch { expectation: &expectation.value, ready, observer: &observer, pods, session: self.session };
@@ -304,12 +321,6 @@ impl Running<'_> {
         }
         Ok(())
     }
-}
-
-fn observer<'o>(session: &'o Session, redactor: &'o Redactor) -> Observer<'o> {
-    let (cluster, azure, journal_since) = (&session.cluster, &session.azure, session.journal_start);
-    let registration = session.target.webhook.registration.as_deref();
-    Observer { cluster, azure, redactor, registration, journal_since }
 }
 
 /// Pods that a step asks to begin another round.

@@ -75,6 +75,8 @@ enum Line {
 pub struct Ledger {
     path: PathBuf,
     state: Mutex<State>,
+    /// Whether the cluster, and whether Azure, end with the run.
+    ends: (bool, bool),
 }
 
 #[derive(Debug)]
@@ -105,15 +107,17 @@ impl Ledger {
         std::fs::create_dir_all(&folder).map_err(fault)?;
         let file = File::options().create_new(true).append(true).open(&path).map_err(fault)?;
         file.lock().map_err(fault)?;
-        let ledger = Ledger { path: path.clone(), state: Mutex::new(State { file, next: 0 }) };
-        ledger.write(&Line::Run {
+        let ends = (target.cluster.transient, target.azure.transient);
+        let ledger = Ledger { path: path.clone(), state: Mutex::new(State { file, next: 0 }), ends };
+        let run = Line::Run {
             run: run_id.to_owned(),
             pid: std::process::id(),
             target: target.name.clone(),
             transient_cluster: target.cluster.transient,
             transient_azure: target.azure.transient,
             started: jiff::Timestamp::now().to_string(),
-        })?;
+        };
+        ledger.write(&run, ends != (true, true))?;
         Ok(ledger)
     }
 
@@ -126,13 +130,15 @@ impl Ledger {
             }
             Err(poisoned) => poisoned.into_inner().next,
         };
-        self.write(&Line::Owns { number, owned: owned.clone() })?;
+        // What ends with the run is gone after a power cut as well: the disk need not have heard of it.
+        let ends = if owned.in_cluster() { self.ends.0 } else { self.ends.1 };
+        self.write(&Line::Owns { number, owned: owned.clone() }, !ends)?;
         Ok(number)
     }
 
     /// Writes down that it is gone.
     pub(crate) fn released(&self, number: u64) -> Result<(), LedgerError> {
-        self.write(&Line::Released { number })
+        self.write(&Line::Released { number }, self.ends != (true, true))
     }
 
     /// Removes the ledger of a run that owns nothing any more.
@@ -153,7 +159,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn write(&self, line: &Line) -> Result<(), LedgerError> {
+    fn write(&self, line: &Line, to_disk: bool) -> Result<(), LedgerError> {
         let fault = |source| LedgerError { path: self.path.clone(), action: "written", source };
         let mut text = serde_json::to_string(line).map_err(|error| fault(error.into()))?;
         text.push('\n');
@@ -161,7 +167,8 @@ impl Ledger {
             Ok(state) => state,
             Err(poisoned) => poisoned.into_inner(),
         };
-        state.file.write_all(text.as_bytes()).and_then(|()| state.file.sync_data()).map_err(fault)
+        state.file.write_all(text.as_bytes()).map_err(fault)?;
+        if to_disk { state.file.sync_data().map_err(fault) } else { Ok(()) }
     }
 }
 

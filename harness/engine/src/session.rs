@@ -24,7 +24,6 @@ pub struct Session {
     pub(crate) cluster: Cluster,
     pub(crate) azure: Azure,
     pub(crate) facts: Facts,
-    pub(crate) journal_start: u64,
     /// The run's resource group.
     pub(crate) group: Group,
     environment: Environment,
@@ -111,7 +110,6 @@ impl Session {
         let azure = Azure::connect(&target.azure, cancel).map_err(|why| {
             unfit("Azure", "a usable connection", why, "check the target's trust roots and credential")
         })?;
-        let mut journal_start = 0;
         if has(Capability::Azure) {
             azure.sign_in().await.map_err(|error| {
                 unfit("Azure", "a token for Resource Manager", error.to_string(), "check tenant, client id and secret")
@@ -126,7 +124,8 @@ impl Session {
             })?;
         }
         if has(Capability::RequestJournal) {
-            let journal = azure.journal(0).await.map_err(|error| {
+            // From here on it is known what was there before the run.
+            azure.journal(0).await.map_err(|error| {
                 unfit(
                     "request journal",
                     "a list",
@@ -134,7 +133,6 @@ impl Session {
                     "take the capability away from the target, or name the journal's address",
                 )
             })?;
-            journal_start = journal.iter().filter_map(|entry| entry["seq"].as_u64()).max().unwrap_or(0);
         }
         if has(Capability::AdmissionJournal) {
             cluster
@@ -160,18 +158,7 @@ impl Session {
         };
         let left = Mutex::default();
         let group = Group::new(&target.azure.marks.prefix, run_id);
-        Ok(Session {
-            group,
-            target,
-            run_id: run_id.to_owned(),
-            ledger,
-            cluster,
-            azure,
-            facts,
-            journal_start,
-            environment,
-            left,
-        })
+        Ok(Session { group, target, run_id: run_id.to_owned(), ledger, cluster, azure, facts, environment, left })
     }
 
     /// What is judged, and where.

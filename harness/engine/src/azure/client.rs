@@ -126,7 +126,9 @@ pub(crate) fn http(target: &AzureTarget) -> Result<reqwest::Client, String> {
     if let Some(pem) = &target.trust_roots {
         let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
             .map_err(|error| format!("the trust roots cannot be read: {error}"))?;
-        builder = builder.tls_certs_merge(roots);
+        // Where every name leads to one address, nothing else is met than what these vouch for.
+        let alone = target.connect.is_some();
+        builder = if alone { builder.tls_certs_only(roots) } else { builder.tls_certs_merge(roots) };
     }
     if let Some(address) = target.connect {
         builder = builder.no_proxy().dns_resolver(Arc::new(OneAddress(address)));
