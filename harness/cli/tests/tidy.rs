@@ -36,9 +36,6 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("fixtures/quickstart/rust", "wi-quickstart", &[]),
 ];
 
-/// Essential requirements that can be shown here and that no scenario shows yet. It may only become shorter.
-const NOT_SHOWN_YET: &[&str] = &[];
-
 /// What the model may not touch: no runtime, no client, no clock, no environment, no files.
 const MODEL_FORBIDS: &[&str] = &[
     "std::fs",
@@ -217,18 +214,11 @@ fn every_scenario_names_requirements_and_only_such_as_the_catalogue_holds() {
 }
 
 #[test]
-fn every_essential_requirement_that_can_be_shown_here_has_a_scenario() {
+fn every_requirement_that_matters_and_can_be_shown_here_has_a_scenario() {
     let named: BTreeSet<String> = named().into_values().flatten().collect();
-    let missing: BTreeSet<String> = catalogue()
-        .into_iter()
-        .filter(|(id, requirement)| requirement.essential && requirement.elsewhere.is_none() && !named.contains(id))
-        .map(|(id, _)| id)
-        .collect();
-    let known: BTreeSet<String> = NOT_SHOWN_YET.iter().map(|id| (*id).to_owned()).collect();
-    let new: Vec<&String> = missing.difference(&known).collect();
-    assert!(new.is_empty(), "essential, and shown by no scenario: {new:?}");
-    let stale: Vec<&String> = known.difference(&missing).collect();
-    assert!(stale.is_empty(), "have a scenario now, or need none here; take them off NOT_SHOWN_YET: {stale:?}");
+    let owed = catalogue().into_iter().filter(|(_, requirement)| requirement.owed()).map(|(id, _)| id);
+    let missing: Vec<String> = owed.filter(|id| !named.contains(id)).collect();
+    assert!(missing.is_empty(), "essential, must or must not, and shown by no scenario: {missing:?}");
 }
 
 #[test]

@@ -116,11 +116,15 @@ impl AzureError {
     }
 }
 
+/// How long a connection is kept that nobody uses. Every vault is a host of its own, and most are asked for once only.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// The HTTP client of a target.
 pub(crate) fn http(target: &AzureTarget) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
         .timeout(REQUEST)
         .connect_timeout(Duration::from_secs(10))
+        .pool_idle_timeout(IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("wi-conformance/", env!("CARGO_PKG_VERSION")));
     if let Some(pem) = &target.trust_roots {
