@@ -254,7 +254,7 @@ pub(crate) struct UpArgs {
     /// Where to write the kubeconfig; needed for `embedded`, and for `kind` in the state folder too.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Write a target file too, so that `run --target FILE` uses what is started here.
+    /// Write a target file too, so that `run --target FILE` uses what is started here; of `embedded` only.
     #[arg(long, value_name = "FILE")]
     pub(crate) write_target: Option<PathBuf>,
     /// The webhook to install; `none` for a cluster without one.

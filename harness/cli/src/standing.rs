@@ -72,6 +72,10 @@ fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Stop {
 }
 
 async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
+    if args.write_target.is_some() {
+        let why = "up kind: --write-target is for `up embedded`; `run --target kind --reuse` uses what is started here";
+        return Err(Stop::new(Exit::Usage, why));
+    }
     let mut new = targets::new_cluster(&args.cluster, Stays::Everything)?;
     let name = new.name.get_or_insert_with(|| STANDING.to_owned()).clone();
     let webhook = targets::real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;

@@ -58,6 +58,7 @@ fn flags_that_do_not_go_together_are_usage() {
         (&["run", "--webhook", "preinstalled"], "needs a real cluster"),
         (&["run", "--webhook", "else"], "`preinstalled`"),
         (&["up", "embedded"], "--kubeconfig"),
+        (&["up", "kind", "--write-target", "t.yaml"], "--write-target is for `up embedded`"),
         (&["down", "embedded"], "expected `kind`"),
         (&["down", "kind", "--name", "somebody-elses"], "it is not ours to remove"),
         (&["diff", "nowhere", "nowhere"], "nowhere: "),
