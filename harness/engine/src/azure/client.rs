@@ -116,6 +116,9 @@ impl AzureError {
     }
 }
 
+/// How often one request is given a new token.
+const RENEWALS: u32 = 3;
+
 /// How long a connection is kept that nobody uses. Every vault is a host of its own, and most are asked for once only.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -235,7 +238,7 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Answer, AzureError> {
         let began = tokio::time::Instant::now();
-        let (mut tries, mut renewed) = (0, false);
+        let (mut tries, mut renewals) = (0, 0);
         loop {
             tries += 1;
             let token = self.token(scope).await?;
@@ -247,8 +250,9 @@ impl Client {
                 Err(lost @ AzureError::NoAnswer { .. }) if repeatable(&method, url) => lost,
                 Err(other) => return Err(other),
             };
-            if error.status() == Some(401) && !renewed {
-                renewed = true;
+            // A token may expire again on the way, where it is short-lived and the machine is busy.
+            if error.status() == Some(401) && renewals < RENEWALS {
+                renewals += 1;
                 self.sign_in.forget();
                 self.waited(format!("signed in again: {}", host(url)));
                 continue;
