@@ -86,7 +86,7 @@ impl Options {
                 azure_address: file.pods.azure_address,
                 ca_bundle: file.pods.ca_bundle.as_ref().and_then(|path| self.text(path).ok()),
                 images: self.images(),
-                image_pull_policy: file.pods.image_pull_policy.map(|policy| policy.word().to_owned()),
+                image_pull_policy: file.pods.image_pull_policy,
             },
             webhook: WebhookUnderTest {
                 name: file.webhook.name.clone().or(webhook).unwrap_or_else(|| "preinstalled".to_owned()),

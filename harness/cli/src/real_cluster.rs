@@ -253,7 +253,7 @@ impl RealCluster {
                 ca_bundle: Some(known.ca().to_owned()),
                 images: self.parts.images.iter().cloned().collect(),
                 // They are on the nodes already and nowhere else.
-                image_pull_policy: Some("Never".to_owned()),
+                image_pull_policy: Some(wi_model::target::file::ImagePullPolicy::Never),
             },
             webhook: self.options.under_test(self.parts.registered.as_ref()),
             capabilities: self.options.capabilities(),

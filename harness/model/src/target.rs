@@ -164,8 +164,8 @@ pub struct PodAdditions {
     pub ca_bundle: Option<String>,
     /// Where images come from, by their name without tag and digest. Others stay as they are.
     pub images: BTreeMap<String, String>,
-    /// How nodes pull those, in Kubernetes' word; as the pod says when `None`.
-    pub image_pull_policy: Option<String>,
+    /// When nodes pull those; as the pod says when `None`.
+    pub image_pull_policy: Option<file::ImagePullPolicy>,
 }
 
 /// The webhook under test.

@@ -244,7 +244,7 @@ fn file_of(
             ca_bundle: target.pods.ca_bundle.as_ref().map(|_| path("pods.pem")),
             registry: None,
             images: target.pods.images.clone(),
-            image_pull_policy: target.pods.image_pull_policy.as_deref().and_then(file::ImagePullPolicy::of),
+            image_pull_policy: target.pods.image_pull_policy,
         },
         webhook: file::Webhook {
             name: Some(target.webhook.name.clone()),

@@ -171,8 +171,8 @@ pub(crate) fn image(container: &mut Value, pods: &PodAdditions) {
     let brought = container["image"].as_str().and_then(|image| pods.images.get(repository(image)));
     if let Some(brought) = brought {
         container["image"] = brought.as_str().into();
-        if let Some(policy) = &pods.image_pull_policy {
-            container["imagePullPolicy"] = policy.as_str().into();
+        if let Some(policy) = pods.image_pull_policy {
+            container["imagePullPolicy"] = policy.word().into();
         }
     }
 }
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn an_image_that_was_brought_to_the_nodes_takes_the_place_of_the_one_that_is_named() {
         let images = [("ghcr.io/a/b".to_owned(), "wi/quickstart:1".to_owned())].into();
-        let policy = Some("Never".to_owned());
+        let policy = Some(wi_model::target::file::ImagePullPolicy::Never);
         let pods = PodAdditions { images, image_pull_policy: policy, ..PodAdditions::default() };
         let spec = json!({ "containers": [
             { "image": "ghcr.io/a/b:v1" }, { "image": "ghcr.io/a/b@sha256:00", "imagePullPolicy": "Always" }, { "image": "nginx" },

@@ -292,13 +292,6 @@ pub enum ImagePullPolicy {
 }
 
 impl ImagePullPolicy {
-    const ALL: [Self; 3] = [Self::Always, Self::IfNotPresent, Self::Never];
-
-    /// The policy of this word.
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|policy| policy.word() == word)
-    }
-
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
