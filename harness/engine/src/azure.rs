@@ -44,9 +44,18 @@ impl Azure {
         Ok(Azure { target: Arc::new(target.clone()), client, read: Arc::default() })
     }
 
-    /// The same Azure for cleaning up, which goes on when the run is cancelled.
+    /// The same Azure for cleaning up, which goes on when the run is cancelled, unless that Azure has ended.
     pub(crate) fn uncancelled(&self) -> Self {
         Azure { client: self.client.uncancelled(), ..self.clone() }
+    }
+
+    /// From now on nothing answers there, and nothing is left there.
+    pub(crate) fn end(&self) {
+        self.client.end();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.client.has_ended()
     }
 
     /// The same Azure with a list of waits of its own.

@@ -63,8 +63,7 @@ impl Lease {
                 left.push(format!("{owned}: {why}"));
                 continue;
             }
-            let undone = tokio::time::timeout(BOUND, undo(&owned, cluster, azure)).await;
-            match undone.unwrap_or_else(|_| Err(format!("not within {} s", BOUND.as_secs()))) {
+            match undo_in_time(&owned, cluster, azure).await {
                 Ok(()) => {
                     if let Err(error) = self.ledger.released(number) {
                         left.push(format!("{owned}: {error}"));
@@ -85,6 +84,17 @@ impl Lease {
         }
         left
     }
+}
+
+/// Undoes one thing within the bound. What was in an Azure that has ended, perhaps just now, is gone with it.
+async fn undo_in_time(owned: &Owned, cluster: &Cluster, azure: &Azure) -> Result<(), String> {
+    let gone = || !owned.in_cluster() && azure.has_ended();
+    if gone() {
+        return Ok(());
+    }
+    let undone = tokio::time::timeout(BOUND, undo(owned, cluster, azure)).await;
+    let undone = undone.unwrap_or_else(|_| Err(format!("not within {} s", BOUND.as_secs())));
+    if gone() { Ok(()) } else { undone }
 }
 
 /// Undoes one thing. Something that is not there is as good as undone.
@@ -130,5 +140,63 @@ pub(crate) async fn undo_in_azure(owned: &Owned, azure: &Azure) -> Result<(), St
         Owned::Application { object_id } => {
             azure.graph().delete_application(object_id).await.map_err(|error| error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use wi_model::secret::Secret;
+    use wi_model::target::{AzureTarget, ClusterTarget};
+
+    use super::*;
+
+    /// A lease of an identity in an Azure at an address, and nothing else.
+    async fn lease(folder: &std::path::Path, azure: SocketAddr) -> (Lease, Cluster, Azure) {
+        let mut target = crate::session::tests::target();
+        // Both outlive the run, so that what is left would be told.
+        target.azure = AzureTarget { connect: Some(azure), transient: false, ..target.azure };
+        let kubeconfig = r#"{"clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:1"}}],
+            "contexts":[{"name":"c","context":{"cluster":"c"}}],"current-context":"c"}"#;
+        target.cluster = ClusterTarget { kubeconfig: Secret::new(kubeconfig), transient: false, ..target.cluster };
+        let ledger = Arc::new(Ledger::open(folder, "r", &target).unwrap());
+        let cluster = Cluster::connect(&target.cluster).await.unwrap();
+        let azure = Azure::connect(&target.azure, CancellationToken::new()).unwrap();
+        let mut lease = Lease::new(ledger);
+        lease.take(Owned::Identity { group: "g".into(), name: "i".into() }).unwrap();
+        (lease, cluster, azure)
+    }
+
+    #[tokio::test]
+    async fn what_was_in_an_azure_that_has_ended_is_gone_and_not_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (lease, cluster, azure) = lease(folder.path(), silent.local_addr().unwrap()).await;
+        azure.end();
+        let left = lease.release(&cluster, &azure.uncancelled(), || ()).await;
+        assert_eq!(left, Vec::<String>::new());
+        let books = std::fs::read_to_string(folder.path().join("runs/r/ledger.jsonl")).unwrap();
+        assert!(books.lines().last().is_some_and(|line| line.contains("released")), "it is struck out: {books}");
+        let asked = tokio::time::timeout(Duration::from_millis(50), silent.accept()).await;
+        assert!(asked.is_err(), "nobody asks what has ended");
+    }
+
+    #[tokio::test]
+    async fn cleaning_up_that_is_under_way_ends_with_its_azure() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (lease, cluster, azure) = lease(folder.path(), silent.local_addr().unwrap()).await;
+        let uncancelled = azure.uncancelled();
+        let ends = async {
+            let connection = silent.accept().await.unwrap();
+            azure.end();
+            connection
+        };
+        let both = async { tokio::join!(lease.release(&cluster, &uncancelled, || ()), ends) };
+        let (left, _) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("it waits for no answer");
+        assert_eq!(left, Vec::<String>::new());
     }
 }

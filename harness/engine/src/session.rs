@@ -186,6 +186,12 @@ impl Session {
         answered.map_err(|why| format!("the cluster stopped answering in the middle of the run: {why}"))
     }
 
+    /// Says that this Azure has ended, with everything in it: what is under way there fails now, and nothing is cleaned up
+    /// there.
+    pub fn azure_ended(&self) {
+        self.azure.end();
+    }
+
     /// Ends the session and says what was left behind: nothing, when the cluster itself `ends` now. A session that leaves
     /// nothing takes its ledger along.
     pub async fn close(self, ends: bool) -> Vec<String> {
@@ -193,7 +199,7 @@ impl Session {
         if ends && self.target.azure.transient {
             left.clear();
         }
-        if !self.target.azure.transient {
+        if !self.target.azure.transient && !self.azure.has_ended() {
             left.extend(self.group.remove(&self.azure.uncancelled(), &self.ledger).await);
         }
         if left.is_empty()

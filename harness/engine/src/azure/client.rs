@@ -159,6 +159,8 @@ pub(crate) struct Client {
     pub(super) http: reqwest::Client,
     sign_in: Arc<SignIn>,
     pub(super) cancel: CancellationToken,
+    /// Nothing answers there any more, and nothing is left there.
+    ended: CancellationToken,
     /// What had to be waited for, in words.
     waits: Arc<Mutex<Vec<String>>>,
 }
@@ -172,11 +174,19 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(http: reqwest::Client, sign_in: SignIn, cancel: CancellationToken) -> Self {
-        Client { http, sign_in: Arc::new(sign_in), cancel, waits: Arc::default() }
+        Client { http, sign_in: Arc::new(sign_in), cancel, ended: CancellationToken::new(), waits: Arc::default() }
     }
 
     pub(crate) fn uncancelled(&self) -> Self {
-        Client { cancel: CancellationToken::new(), ..self.clone() }
+        Client { cancel: self.ended.clone(), ..self.clone() }
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// The same client with an empty list of waits.
