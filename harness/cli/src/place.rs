@@ -140,6 +140,15 @@ impl Opened {
         }
     }
 
+    /// Waits until its Azure ends, with everything in it, before anybody asked for that; says in one line what became of it.
+    pub(crate) async fn azure_ended(&self) -> String {
+        match self {
+            Opened::Real(cluster) => cluster.ended().await,
+            // One ends with this process, the other never.
+            Opened::Embedded(_) | Opened::Aks(_) => std::future::pending().await,
+        }
+    }
+
     /// Ends it, and says what is still there, a line each.
     pub(crate) async fn stop(self) -> Vec<String> {
         match self {

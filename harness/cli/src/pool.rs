@@ -186,7 +186,16 @@ impl Pool {
         }
     }
 
-    /// Why the cluster was lost in the middle of the run, if it was.
+    /// Waits until the shared place's Azure ends of its own accord, and ends the run then: every case would only find out
+    /// for itself, and take its time over it.
+    pub(crate) async fn watch(&self) {
+        let Some(open) = self.shared.get() else { return };
+        let _ = self.lost.set(open.opened.azure_ended().await);
+        open.session.azure_ended();
+        self.cancel.cancel();
+    }
+
+    /// Why the place was lost in the middle of the run, if it was.
     pub(crate) fn lost(&self) -> Option<&str> {
         self.lost.get().map(String::as_str)
     }

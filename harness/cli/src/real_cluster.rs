@@ -11,6 +11,7 @@ mod images;
 mod installation;
 mod issuer;
 mod kind;
+mod lifeline;
 mod node;
 mod standing;
 mod sweep;
@@ -259,6 +260,11 @@ impl RealCluster {
             capabilities: self.options.capabilities(),
             patience: PATIENCE,
         }
+    }
+
+    /// Waits until the emulator ends, and says what became of it in one line.
+    pub(crate) async fn ended(&self) -> String {
+        self.parts.emulator.ended().await
     }
 
     /// Removes what was made for the run, and says what is still there.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use futures::StreamExt;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wi_engine::Event;
@@ -119,6 +119,16 @@ impl Run {
             journal.tell(&Logged::CaseJudged { record: Box::new(record.clone()) });
             progress.ended(record);
         };
+        let judge = |mut record: Record| {
+            judge_against_register(&mut record, &self.deviations, &described);
+            // That it was interrupted is no reason where the run was, for one of its own.
+            if record.outcome == Outcome::Blocked
+                && let Some(why) = pool.lost()
+            {
+                record.reason = Some(why.to_owned());
+            }
+            record
+        };
         let on_event = |event: &Event| match event {
             Event::Stage { id, what } => progress.stage(id, what),
             Event::CaseStarted { id } => {
@@ -127,24 +137,23 @@ impl Run {
             }
             Event::ClusterRestored { .. } => {}
             Event::CaseJudged { record } => {
-                let mut record = (**record).clone();
-                judge_against_register(&mut record, &self.deviations, &described);
+                let record = judge((**record).clone());
                 tell(&record);
                 // What a case made is removed while the next one runs already.
                 give_up_place(&record.id);
             }
         };
-        futures::stream::iter(&self.cases)
-            .for_each_concurrent(self.jobs.max(1) * RELEASING, |case| async {
+        let over = CancellationToken::new();
+        let cases =
+            futures::stream::iter(&self.cases).for_each_concurrent(self.jobs.max(1) * RELEASING, |case| async {
                 if let (Ok(place), Ok(mut taken)) = (places.acquire().await, taken.lock()) {
                     taken.insert(case.id.clone(), place);
                 }
-                let mut record = pool.run(case, &on_event).await;
-                judge_against_register(&mut record, &self.deviations, &described);
+                let record = judge(pool.run(case, &on_event).await);
                 tell(&record);
                 give_up_place(&case.id);
-            })
-            .await;
+            });
+        tokio::join!(cases.map(|()| over.cancel()), over.run_until_cancelled(pool.watch()));
         phase_ended(phase("cases", cases_began));
         let lost = pool.lost().map(str::to_owned);
         if prepared {

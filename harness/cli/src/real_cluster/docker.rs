@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::Docker as Engine;
@@ -12,9 +13,11 @@ use bollard::models::{ContainerCreateBody, ContainerSummary, HostConfig, PortBin
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
     DownloadFromContainerOptionsBuilder, ImportImageOptions, InspectContainerOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptions, StartContainerOptions,
+    RemoveContainerOptionsBuilder, RemoveImageOptions, StartContainerOptions, WaitContainerOptions,
 };
 use futures::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::patience;
 
@@ -26,6 +29,9 @@ const REMOVED: Duration = Duration::from_secs(30);
 
 /// How long a container's last words may take to come.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How much of a container's words is kept, in bytes; older ones are forgotten first.
+const KEPT_WORDS: usize = 4096;
 
 /// A Docker engine that answers.
 #[derive(Clone)]
@@ -52,22 +58,47 @@ pub(crate) struct Running {
     pub(crate) published: HashMap<u16, SocketAddr>,
 }
 
-/// What a container says.
-pub(crate) struct Words(Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>);
+/// What a container says, heard as long as this is there. It is read all the time: an engine holds up a program whose words
+/// nobody takes.
+pub(crate) struct Words {
+    heard: Arc<Mutex<String>>,
+    ended: CancellationToken,
+    _listener: AbortOnDropHandle<()>,
+}
 
 impl Words {
-    /// What a container said before it ended, in one line.
-    pub(crate) async fn last(mut self) -> String {
-        let mut text = String::new();
-        let listened = async {
-            while let Some(Ok(output)) = self.0.next().await {
-                text.push_str(&String::from_utf8_lossy(&output.into_bytes()));
-            }
+    fn of(mut said: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>) -> Self {
+        let (heard, ended) = (Arc::new(Mutex::new(String::new())), CancellationToken::new());
+        let listener = {
+            let (heard, over) = (heard.clone(), ended.clone().drop_guard());
+            tokio::spawn(async move {
+                let _over = over;
+                while let Some(Ok(output)) = said.next().await {
+                    let Ok(mut heard) = heard.lock() else { return };
+                    heard.push_str(&String::from_utf8_lossy(&output.into_bytes()));
+                    let surplus = heard.len().saturating_sub(KEPT_WORDS);
+                    let start = heard.ceil_char_boundary(surplus);
+                    heard.drain(..start);
+                }
+            })
         };
+        Words { heard, ended, _listener: AbortOnDropHandle::new(listener) }
+    }
+
+    /// Forgets what was said so far.
+    pub(crate) fn forget(&self) {
+        if let Ok(mut heard) = self.heard.lock() {
+            heard.clear();
+        }
+    }
+
+    /// What a container said before it ended, in one line.
+    pub(crate) async fn last(&self) -> String {
         // One that has ended has no more to say; one that has not is not waited for.
-        let _ = tokio::time::timeout(LAST_WORDS, listened).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.ended.cancelled()).await;
+        let text = self.heard.lock().map(|heard| heard.clone()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        if lines.is_empty() { "it said nothing".to_owned() } else { lines.join(" | ") }
+        if lines.is_empty() { "it said nothing".to_owned() } else { format!("it said: {}", lines.join(" | ")) }
     }
 }
 
@@ -156,11 +187,11 @@ impl Docker {
         self.engine.create_container(Some(options), body).await.map_err(fault)?;
         // A container that vanishes takes its log along, so its words are listened to from the start.
         let listen = AttachContainerOptionsBuilder::default().stdout(true).stderr(true).stream(true).build();
-        let said = self.engine.attach_container(wanted.name, Some(listen)).await.map_err(fault)?.output;
+        let said = Words::of(self.engine.attach_container(wanted.name, Some(listen)).await.map_err(fault)?.output);
         self.engine.start_container(wanted.name, None::<StartContainerOptions>).await.map_err(fault)?;
         match self.running(wanted.name, wanted.network, wanted.ports).await? {
-            Some(running) => Ok((running, Words(said))),
-            None => Err(format!("container {} ended at once: {}", wanted.name, Words(said).last().await)),
+            Some(running) => Ok((running, said)),
+            None => Err(format!("container {} ended at once; {}", wanted.name, said.last().await)),
         }
     }
 
@@ -191,6 +222,17 @@ impl Docker {
             published.insert(*port, at.ok_or_else(|| format!("container {name}: port {port} was not published"))?);
         }
         Ok(Some(Running { address, published }))
+    }
+
+    /// Waits for a container's end and gives its exit code, if that is still known.
+    pub(crate) async fn ended(&self, name: &str) -> Option<i64> {
+        match self.engine.wait_container(name, None::<WaitContainerOptions>).next().await {
+            Some(Ok(ended)) => Some(ended.status_code),
+            Some(Err(Error::DockerContainerWaitError { code, .. })) => Some(code),
+            Some(Err(error)) if is_missing(&error) => None,
+            // An engine that has gone knows no end; the container may well run on.
+            Some(Err(_)) | None => std::future::pending().await,
+        }
     }
 
     /// Ends and removes a container. One that is not there is as good as gone.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::net::TcpStream;
 use wi_model::secret::Secret;
 use wi_model::target::{AzureTarget, Credential};
 
-use super::docker::{Docker, Wanted};
+use super::docker::{Docker, Wanted, Words};
 use super::files;
 use super::holdings::{Held, Holdings};
+use super::lifeline::Lifeline;
 use crate::patience;
 
 /// Where the emulator serves inside its container: every name of Azure, its control plane, its lifeline.
@@ -30,8 +30,10 @@ const FILE: &str = "azure.json";
 /// An emulator that runs.
 pub(crate) struct Emulator {
     pub(crate) known: Known,
-    /// While this is open, the container lives; it ends with this process, whatever ends that.
-    _lifeline: Option<TcpStream>,
+    docker: Docker,
+    /// What it has said since it came up, where it is ours.
+    words: Option<Words>,
+    _lifeline: Option<Lifeline>,
 }
 
 /// What is known of an emulator. Holds its operator's secret, so the file is its owner's alone.
@@ -108,10 +110,10 @@ impl Start<'_> {
             Wanted { name: &self.name, image: self.image, command, network: self.network, labels, ports: &ports };
         let (running, words) = self.docker.start(wanted).await?;
         let lifeline = match running.published.get(&LIFELINE) {
-            Some(address) => {
-                let connected = TcpStream::connect(address).await;
-                Some(connected.map_err(|error| format!("container {}: its lifeline {address}: {error}", self.name))?)
-            }
+            Some(address) => match Lifeline::hold(*address, START).await {
+                Some(held) => Some(held),
+                None => return Err(self.did_not_come_up(&words).await),
+            },
             None => None,
         };
         let written = patience::until(START, || async {
@@ -123,7 +125,7 @@ impl Start<'_> {
             }
         });
         let Some(text) = written.await.flatten() else {
-            return Err(format!("the emulator in container {} did not come up: {}", self.name, words.last().await));
+            return Err(self.did_not_come_up(&words).await);
         };
         let state = serde_json::from_slice(&text)
             .map_err(|error| format!("container {}: {STATE} is not as expected: {error}", self.name))?;
@@ -135,7 +137,26 @@ impl Start<'_> {
             state,
         };
         known.wait().await?;
-        Ok(Emulator { known, _lifeline: lifeline })
+        words.forget();
+        Ok(Emulator { known, docker: self.docker.clone(), words: Some(words), _lifeline: lifeline })
+    }
+
+    async fn did_not_come_up(&self, words: &Words) -> String {
+        format!("the emulator in container {} did not come up; {}", self.name, words.last().await)
+    }
+}
+
+impl Emulator {
+    /// Waits until it ends, which nobody wants before the run does, and says what became of it in one line.
+    pub(crate) async fn ended(&self) -> String {
+        let container = &self.known.container;
+        let code = self.docker.ended(container).await;
+        let code = code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
+        let last = match &self.words {
+            Some(words) => format!("; {}", words.last().await),
+            None => String::new(),
+        };
+        format!("the Azure emulator in container {container} ended{code} in the middle of the run{last}")
     }
 }
 
@@ -149,7 +170,7 @@ impl Known {
         known.pod_address = running.address;
         known.tls = running.published[&TLS];
         known.control = format!("http://{}", running.published[&CONTROL]);
-        Ok(Some(Emulator { known, _lifeline: None }))
+        Ok(Some(Emulator { known, docker: docker.clone(), words: None, _lifeline: None }))
     }
 
     /// What was written down in a folder.
