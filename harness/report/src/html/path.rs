@@ -13,6 +13,8 @@ pub(super) enum State {
     Broke,
     /// Not met either, after the first that was not.
     Followed,
+    /// Steps were left out after the hop that broke, so what they would have set up is not there.
+    CutShort,
     /// Nothing was expected of it.
     Unasked,
     NotReached,
@@ -25,7 +27,7 @@ impl State {
             State::Broke => "broke",
             State::Followed => "followed",
             State::Unasked => "unasked",
-            State::NotReached => "unreached",
+            State::CutShort | State::NotReached => "unreached",
         }
     }
 
@@ -35,6 +37,7 @@ impl State {
             State::Broke if case.outcome == Outcome::Blocked => "! blocked here",
             State::Broke => "✗ broke here",
             State::Followed => "✗ broke too",
+            State::CutShort => "cut short",
             State::Unasked => "not asked",
             State::NotReached => "not reached",
         }
@@ -64,7 +67,10 @@ pub(super) fn states(case: &Record) -> Vec<(Hop, State)> {
         let held = || case.checks.iter().any(|check| check.met && check.hop == Some(hop));
         match broken {
             Some(broken) if hop == broken => State::Broke,
-            _ if case.failures.iter().any(|failure| failure.hop == hop) => State::Followed,
+            _ if case.failures.iter().any(|failure| failure.hop == hop) => match hop {
+                Hop::SetUp => State::CutShort,
+                _ => State::Followed,
+            },
             _ if held() || hop == Hop::SetUp => State::Held,
             Some(broken) if hop > broken => State::NotReached,
             _ => State::Unasked,
