@@ -1,5 +1,6 @@
 //! A cluster: a client, and what the engine asks of it.
 
+mod kinds;
 mod tokens;
 
 use std::time::Duration;
@@ -14,6 +15,9 @@ use wi_model::evidence::{EventEvidence, RefusalEvidence};
 use wi_model::target::ClusterTarget;
 
 use crate::settle;
+
+use kinds::Kinds;
+pub(crate) use kinds::cluster_scoped;
 
 /// The manager of fields that we write.
 const MANAGER: &str = "wi-conformance";
@@ -35,6 +39,7 @@ pub(crate) struct Cluster {
     journal: Option<String>,
     control: Option<String>,
     transient: bool,
+    kinds: Kinds,
 }
 
 /// An error and its sources in one line.
@@ -76,7 +81,7 @@ impl Cluster {
         let client = kube::Client::try_from(config)
             .map_err(|error| format!("no client for the cluster: {}", sentence(&error)))?;
         let (journal, control) = (target.admission_journal.clone(), target.control.clone());
-        Ok(Cluster { client, journal, control, transient: target.transient })
+        Ok(Cluster { client, journal, control, transient: target.transient, kinds: Kinds::default() })
     }
 
     /// The API server's version.
@@ -142,8 +147,12 @@ impl Cluster {
 
     fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        match namespace.filter(|_| !cluster_scoped(kind)) {
+        let mut resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let mut scoped = cluster_scoped(kind);
+        if let Some(found) = self.kinds.known(api_version, kind) {
+            (resource.plural, scoped) = (found.plural, !found.namespaced);
+        }
+        match namespace.filter(|_| !scoped) {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         }
@@ -161,12 +170,16 @@ impl Cluster {
     /// Anything but the API server's own refusal.
     pub(crate) async fn create(&self, object: &Value) -> Result<Created, String> {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        self.learn_of(object).await;
         // "Come again in a second" is no refusal: older API servers say so while an account has no token yet.
         let asked = || async { Some(self.post(object, &params).await).filter(|answer| !asks_to_come_again(answer)) };
         let answer = match settle::until(COME_AGAIN, &CancellationToken::new(), asked).await {
             Ok(answer) => answer,
             Err(_) => self.post(object, &params).await,
         };
+        if answer.is_ok() {
+            self.wait_for_kinds(object).await;
+        }
         created(answer)
     }
 
@@ -190,6 +203,7 @@ impl Cluster {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<Option<Value>, kube::Error> {
+        self.learn(api_version, kind).await;
         let found = self.api(api_version, kind, namespace).get_opt(name).await?;
         Ok(found.map(|object| serde_json::to_value(object).unwrap_or_default()))
     }
@@ -210,6 +224,7 @@ impl Cluster {
         subresource: Option<&str>,
         patch: &Value,
     ) -> Result<Created, String> {
+        self.learn(api_version, kind).await;
         let api = self.api(api_version, kind, namespace);
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
         created(match subresource {
@@ -229,6 +244,7 @@ impl Cluster {
         kind: &str,
         namespace: Option<&str>,
     ) -> Result<Vec<Value>, kube::Error> {
+        self.learn(api_version, kind).await;
         let list = self.api(api_version, kind, namespace).list(&ListParams::default()).await?;
         Ok(list.items.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect())
     }
@@ -242,6 +258,7 @@ impl Cluster {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<(), kube::Error> {
+        self.learn(api_version, kind).await;
         let api = self.api(api_version, kind, namespace);
         let params = if kind == "Pod" { DeleteParams::default().grace_period(0) } else { DeleteParams::background() };
         match api.delete(name, &params).await {
@@ -407,25 +424,6 @@ fn asks_to_come_again<T>(answer: &Result<T, kube::Error>) -> bool {
     let Err(kube::Error::Api(status)) = answer else { return false };
     let later = status.details.as_ref().is_some_and(|details| details.retry_after_seconds > 0);
     later && (status.code == 429 || status.code >= 500)
-}
-
-/// Kinds that live in no namespace, of those that a scenario may hand in.
-pub(crate) fn cluster_scoped(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Namespace"
-            | "Node"
-            | "PersistentVolume"
-            | "ClusterRole"
-            | "ClusterRoleBinding"
-            | "PriorityClass"
-            | "StorageClass"
-            | "CustomResourceDefinition"
-            | "MutatingWebhookConfiguration"
-            | "ValidatingWebhookConfiguration"
-            | "ValidatingAdmissionPolicy"
-            | "ValidatingAdmissionPolicyBinding"
-    )
 }
 
 /// A namespace of ours.
