@@ -16,8 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// An end-to-end conformance test harness for Azure Workload Identity on Kubernetes.
 ///
-/// Exit codes: 0 conformant, 1 a case failed, 2 usage or invalid scenario, 3 nothing ran, 4 target unfit,
-/// 5 something was left behind, 130 interrupted.
+/// Exit codes: 0 conformant, 1 a case failed, was blocked or passed unexpectedly, 2 usage or invalid scenario, 3 nothing ran,
+/// 4 target unfit, 5 something was left behind, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "wi-conformance", version, propagate_version = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {

@@ -4,6 +4,7 @@ use wi_model::record::{Outcome, Record, RunRecord};
 
 use crate::case_text;
 use crate::text::counts;
+use crate::verdict::Verdict;
 
 /// The most that a job summary may hold; GitHub throws a larger one away as a whole.
 pub const SUMMARY_LIMIT: usize = 1024 * 1024;
@@ -16,8 +17,9 @@ const LONGEST: usize = 16 * 1024;
 
 /// The run as Markdown of at most `limit` bytes: the verdict, then what failed and why, then every case.
 pub fn markdown(run: &RunRecord, limit: usize) -> String {
-    let sign = if run.interrupted || run.cases.iter().any(|case| case.outcome.is_red()) { "❌" } else { "✅" };
-    let mut blocks = vec![format!("## {sign} {}\n\n", inline(&counts(run)))];
+    let verdict = Verdict::of(run);
+    let heading = format!("## {} {}\n\n", verdict.word.sign(), verdict.word.text());
+    let mut blocks = vec![heading, format!("{}.\n\n{}\n\n", inline(&verdict.sentence), inline(&counts(run)))];
     blocks.extend(run.notes.iter().map(|note| format!("> {}\n\n", inline(note))));
     let red: Vec<&Record> = run.cases.iter().filter(|case| case.outcome.is_red()).collect();
     blocks.extend(red.iter().map(|case| fenced(&cut(&case_text(case), LONGEST))));
@@ -138,7 +140,10 @@ mod tests {
     #[test]
     fn the_summary_has_the_verdict_each_red_case_and_a_row_a_case() {
         let page = markdown(&example::run(), SUMMARY_LIMIT);
-        assert!(page.starts_with("## ❌ 6 cases: 1 fail"), "{page}");
+        assert!(
+            page.starts_with("## ❌ Not conformant\n\n2 of 5 cases") && page.contains("\n6 cases: 1 fail"),
+            "{page}"
+        );
         assert_eq!(page.lines().filter(|line| line.starts_with("| a/") || line.starts_with("| b/")).count(), 6);
         assert!(page.contains("```text\nfail a/fails: title of a/fails\n") && page.contains("AADSTS700211"), "{page}");
     }

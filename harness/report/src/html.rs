@@ -14,6 +14,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 use wi_model::record::{Outcome, Record, RunRecord};
 
 use crate::plain::plain;
+use crate::verdict::{Verdict, Word};
 
 /// The largest file of evidence that is shown in the page itself.
 pub const LARGEST_DOCUMENT: u64 = 24 * 1024;
@@ -49,7 +50,8 @@ pub fn html(run: &RunRecord, documents: &Documents<'_>) -> String {
     let rank = |case: &Record| Outcome::ALL.iter().position(|outcome| *outcome == case.outcome);
     red.sort_by_key(|case| rank(case));
     other.sort_by_key(|case| rank(case));
-    let verdict = Verdict::of(run, red.len());
+    let verdict = Verdict::of(run);
+    let wrong = red.iter().any(|case| case.outcome != Outcome::Blocked);
     let page = markup! {
         (DOCTYPE)
         html lang="en" {
@@ -59,7 +61,7 @@ pub fn html(run: &RunRecord, documents: &Documents<'_>) -> String {
                 meta name="referrer" content="no-referrer";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (verdict.word) ": " (shown(&run.environment.webhook)) " on " (shown(&run.environment.target)) }
+                title { (verdict.word.text()) ": " (shown(&run.environment.webhook)) " on " (shown(&run.environment.target)) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -69,7 +71,7 @@ pub fn html(run: &RunRecord, documents: &Documents<'_>) -> String {
                 main id="cases" tabindex="-1" {
                     @if !red.is_empty() {
                         section.cases aria-labelledby="red" {
-                            h2 id="red" { "What failed, and why" }
+                            h2 id="red" { @if wrong { "What failed, and why" } @else { "What could not be judged, and why" } }
                             @for (index, case) in red.iter().enumerate() {
                                 (case::case(case, index < OPEN, &run.requirements, &bounded))
                             }
@@ -95,40 +97,27 @@ pub fn html(run: &RunRecord, documents: &Documents<'_>) -> String {
     page.into_string()
 }
 
-/// The whole run in a word and a sentence.
-struct Verdict {
-    class: &'static str,
-    word: &'static str,
-    sentence: String,
-}
-
-impl Verdict {
-    fn of(run: &RunRecord, red: usize) -> Self {
-        let (ran, all) = (run.ran(), run.cases.len());
-        let (class, word, sentence) = if run.interrupted {
-            ("bad", "Interrupted", format!("not every case has run; {red} of {ran} are red or were not judged"))
-        } else if red > 0 {
-            ("bad", "Not conformant", format!("{red} of {ran} cases that ran did not come out as they should"))
-        } else if ran == 0 {
-            ("odd", "Nothing ran", format!("none of {all} cases is applicable here"))
-        } else if !run.leftovers.is_empty() {
-            ("odd", "Conformant", format!("all {ran} cases came out as they should, but something was left behind"))
-        } else {
-            ("good", "Conformant", format!("all {ran} cases that ran came out as they should"))
-        };
-        Verdict { class, word, sentence }
+/// The colour of a verdict.
+fn class(word: Word) -> &'static str {
+    match word {
+        Word::NotConformant | Word::Interrupted => "bad",
+        Word::NotJudged | Word::NothingRan => "odd",
+        Word::Conformant => "good",
     }
 }
 
 fn head(run: &RunRecord, verdict: &Verdict, red: &[&Record]) -> Markup {
     let place = &run.environment;
+    // A conformant run that left something behind is not good news alone.
+    let colour =
+        if verdict.word == Word::Conformant && !run.leftovers.is_empty() { "odd" } else { class(verdict.word) };
     let mut broke: BTreeMap<_, usize> = BTreeMap::new();
     for failure in red.iter().filter_map(|case| case.failures.first()) {
         *broke.entry(failure.hop).or_default() += 1;
     }
     markup! {
-        header.verdict.(verdict.class) {
-            h1 { span.word { (verdict.word) } span.sentence { (verdict.sentence) } }
+        header.verdict.(colour) {
+            h1 { span.word { (verdict.word.text()) } span.sentence { (verdict.sentence) } }
             @if !broke.is_empty() {
                 p.most {
                     "Broke at "

@@ -10,6 +10,7 @@ mod merge;
 mod plain;
 mod shape;
 mod text;
+mod verdict;
 
 pub use coverage::{COVERAGE_VERSION, Counts, Coverage, Covered, Shower, coverage};
 pub use diff::{Differences, diff};

@@ -2,6 +2,8 @@
 
 use wi_model::record::{Outcome, Record, RunRecord};
 
+use crate::verdict::Verdict;
+
 /// A red case in lines: the hop, expected beside observed, what to do, where, and how to see it again.
 pub fn case_text(case: &Record) -> String {
     let mut lines = vec![format!("{} {}: {}", case.outcome, case.id, case.title)];
@@ -28,14 +30,15 @@ pub fn case_text(case: &Record) -> String {
     lines.join("\n")
 }
 
-/// The summary of a run: red cases in full, then the counts.
+/// The summary of a run: red cases in full, then the verdict and the counts.
 pub fn text(run: &RunRecord) -> String {
     let mut parts: Vec<String> = run.cases.iter().filter(|case| case.outcome.is_red()).map(case_text).collect();
     parts.extend(run.notes.iter().map(|note| format!("note: {note}")));
     for left in &run.leftovers {
         parts.push(format!("left behind: {left}; `wi-conformance sweep` removes it"));
     }
-    parts.push(format!("{}{}", counts(run), phases(run)));
+    let verdict = Verdict::of(run);
+    parts.push(format!("{}: {}\n{}{}", verdict.word.text(), verdict.sentence, counts(run), phases(run)));
     format!("\n{}", parts.join("\n\n"))
 }
 
