@@ -58,7 +58,12 @@ pub fn main() -> ExitCode {
         Err(error) => return stopped(&Stop::new(Exit::TargetUnfit, format!("no runtime: {error}"))),
     };
     match runtime.block_on(dispatch(cli)) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => match console::output_fault() {
+            Some(fault) if exit == Exit::Conformant => {
+                stopped(&Stop::new(Exit::Usage, format!("standard output could not be written: {fault}")))
+            }
+            _ => exit.into(),
+        },
         Err(stop) => stopped(&stop),
     }
 }
@@ -81,7 +86,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
                 SchemaOf::Scenario => wi_model::schema::scenario(),
                 SchemaOf::Target => wi_model::schema::target(),
             };
-            console::say(serde_json::to_string_pretty(&schema).unwrap_or_default());
+            console::data(serde_json::to_string_pretty(&schema).unwrap_or_default());
             Ok(Exit::Conformant)
         }
         Command::Sweep(args) => sweep(args, &global).await,
@@ -206,7 +211,7 @@ fn failed(cases: Vec<Case>, out: &Path) -> Result<Vec<Case>, Stop> {
 fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "wi-conformance", &mut script);
-    console::say(String::from_utf8_lossy(&script).trim_end());
+    console::data(String::from_utf8_lossy(&script).trim_end());
     Exit::Conformant
 }
 
@@ -225,7 +230,7 @@ fn man(args: &ManArgs) -> Result<Exit, Stop> {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(described.clone()).render(&mut page);
     rendered.map_err(|error| Stop::from_error(Exit::Usage, &error))?;
-    console::say(String::from_utf8_lossy(&page).trim_end());
+    console::data(String::from_utf8_lossy(&page).trim_end());
     Ok(Exit::Conformant)
 }
 

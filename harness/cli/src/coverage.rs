@@ -16,10 +16,10 @@ pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Sto
         TargetName::File(path) => path.display().to_string(),
     };
     let coverage = wi_report::coverage(&name, &suite.requirements, &suite.cases, &place.capabilities());
-    console::say(match args.format {
-        Format::Human => coverage.text(),
-        Format::Json => coverage.json(),
-    });
+    match args.format {
+        Format::Human => console::say(coverage.text()),
+        Format::Json => console::data(coverage.json()),
+    }
     if !args.strict || coverage.counts.holes == 0 {
         return Ok(Exit::Conformant);
     }

@@ -63,8 +63,8 @@ impl Default for Options {
 #[non_exhaustive]
 pub enum EnvironmentError {
     /// This machine cannot run pods.
-    #[error("this machine cannot run pods as sandboxed processes")]
-    Machine(#[source] wi_process_node::PreflightError),
+    #[error(transparent)]
+    Machine(wi_process_node::PreflightError),
     /// No folder for what has to lie on disk.
     #[error("no folder for state in {}; name another with --state-dir", .folder.display())]
     State {

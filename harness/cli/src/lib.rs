@@ -20,6 +20,7 @@ mod entry;
 mod environment;
 mod exit;
 mod images;
+mod input;
 mod kubernetes;
 mod patience;
 mod place;

@@ -82,7 +82,7 @@ impl Pool {
         if let Some(open) = self.shared.get()
             && let Ok(text) = aks::print(&open.opened.target())
         {
-            if beside { console::tell(text.trim_end()) } else { console::say(text.trim_end()) }
+            if beside { console::tell(text.trim_end()) } else { console::data(text.trim_end()) }
         }
     }
 

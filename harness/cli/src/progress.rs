@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use wi_model::record::{Outcome, Record};
+use wi_report::for_terminal;
 
 use ::console::style as console_style;
 
@@ -41,7 +42,7 @@ impl Progress {
     /// What is done before the first case, or after the last.
     pub(crate) fn preparing(&self, what: &str) {
         match &self.display {
-            Some(display) => display.total.set_message(what.to_owned()),
+            Some(display) => display.total.set_message(for_terminal(what)),
             None => console::tell(format!("{:>15}  {what}", "...")),
         }
     }
@@ -62,7 +63,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        bar.set_message(format!("{id}  {what}"));
+        bar.set_message(for_terminal(&format!("{id}  {what}")));
     }
 
     /// A case has come to its end.
@@ -74,9 +75,9 @@ impl Progress {
                     bar.finish_and_clear();
                 }
                 display.total.inc(1);
-                display.total.suspend(|| self.people.line(line));
+                display.total.suspend(|| self.people.exact(line));
             }
-            None => self.people.line(line),
+            None => self.people.exact(line),
         }
     }
 
@@ -88,7 +89,7 @@ impl Progress {
     }
 }
 
-/// A case's end in a line.
+/// A case's end in a line. Only the colours of the outcome are left in it as control characters.
 fn line(record: &Record, colours: bool) -> String {
     let word = match record.outcome {
         Outcome::Pass => console_style("pass").green(),
@@ -102,5 +103,5 @@ fn line(record: &Record, colours: bool) -> String {
     let time =
         if record.outcome == Outcome::NotApplicable { String::new() } else { format!("  {} ms", record.duration_ms) };
     let reason = record.reason.as_ref().map(|reason| format!("  {reason}")).unwrap_or_default();
-    format!("{word:>15}  {}{time}{reason}", record.id)
+    format!("{word:>15}  {}{time}{}", for_terminal(&record.id), for_terminal(&reason))
 }

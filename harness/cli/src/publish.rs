@@ -8,6 +8,7 @@ use wi_model::record::RunRecord;
 use crate::args::{GithubArgs, ReportArgs};
 use crate::console::ForPeople;
 use crate::exit::{Exit, Stop};
+use crate::input;
 use crate::reports::{self, LOG, OutFolder};
 use crate::run;
 
@@ -21,7 +22,7 @@ pub(crate) fn tell(record: &RunRecord, out: &Path, people: ForPeople, github: &G
     if github.github_actions.as_deref() == Some("true") {
         let root = github.github_workspace.clone();
         let place = |file: &str| in_repository(file, root.as_deref());
-        wi_report::annotations(record, &place).iter().for_each(|line| people.line(line));
+        wi_report::annotations(record, &place).iter().for_each(|line| people.exact(line));
     }
     match &github.github_step_summary {
         Some(path) if !path.as_os_str().is_empty() => summarise(record, path),
@@ -74,7 +75,7 @@ fn merged(folders: &[PathBuf], path: &Path) -> Result<OutFolder, Stop> {
     let mut runs = Vec::new();
     for folder in folders {
         let log = folder.join(LOG);
-        let bytes = std::fs::read(&log).map_err(|error| fault(&log, &error))?;
+        let bytes = input::read(&log, input::LOG).map_err(|error| fault(&log, &error))?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let record = wi_report::fold(&text).map_err(|error| fault(&log, &error))?;
         if path.canonicalize().is_ok_and(|out| folder.canonicalize().is_ok_and(|folder| folder == out)) {

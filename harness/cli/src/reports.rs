@@ -13,6 +13,7 @@ use wi_report::{Event, LARGEST_DOCUMENT, Shapes};
 
 use crate::console;
 use crate::exit::{Exit, Stop};
+use crate::input;
 
 /// The log of a run; every report is made from it.
 pub(crate) const LOG: &str = "events.jsonl";
@@ -96,10 +97,10 @@ pub(crate) fn read(path: &Path) -> Result<RunRecord, Stop> {
         return read(&path.join("report.json"));
     }
     if path.is_dir() {
-        let bytes = std::fs::read(&log).map_err(|error| fault(&log, error.to_string()))?;
+        let bytes = input::read(&log, input::LOG).map_err(|error| fault(&log, error.to_string()))?;
         return wi_report::fold(&String::from_utf8_lossy(&bytes)).map_err(|error| fault(&log, error.to_string()));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| fault(path, error.to_string()))?;
+    let text = input::read_text(path, input::LOG).map_err(|error| fault(path, error.to_string()))?;
     if path.extension().is_some_and(|extension| extension == "jsonl") {
         return wi_report::fold(&text).map_err(|error| fault(path, error.to_string()));
     }
@@ -182,7 +183,7 @@ impl Journal {
             state.fault.get_or_insert(error);
         }
         if self.spoken {
-            console::say(line.trim_end());
+            console::data(line.trim_end());
         }
     }
 

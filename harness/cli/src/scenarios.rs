@@ -9,6 +9,8 @@ use wi_model::plan::Case;
 use wi_model::scenario::LoadedObject;
 use wi_model::{located::Position, manifest, parse::Reason};
 
+use crate::input;
+
 /// Everything that a folder of scenarios holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Suite {
@@ -100,32 +102,34 @@ fn id(folder: &Path, path: &Path) -> String {
 
 fn read(path: &Path) -> Result<Vec<u8>, InvalidScenario> {
     let shown = path.display().to_string();
-    // A file that is far too large is not even read.
-    let size = std::fs::metadata(path).map_err(|error| catalogue::unreadable(&shown, error))?.len();
-    if size > parse::MAX_BYTES as u64 {
-        let reason = Reason::TooLarge(usize::try_from(size).unwrap_or(usize::MAX));
-        return Err(InvalidScenario::new(&shown, Position::default(), reason));
-    }
-    std::fs::read(path).map_err(|error| catalogue::unreadable(&shown, error))
+    input::read(path, parse::MAX_BYTES as u64).map_err(|error| catalogue::unreadable(&shown, error))
 }
 
 /// Scenario files below a folder, in order. Files at the top are the catalogue; folders called `manifests` hold
-/// manifests.
+/// manifests. A link to a folder is followed, unless it leads to one that it lies in.
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), InvalidScenario> {
-    fn below(folder: &Path, top: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    fn below(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+        let real = folder.canonicalize()?;
+        if above.contains(&real) {
+            let what = format!("{} leads back to a folder that it lies in; remove that link", folder.display());
+            return Err(std::io::Error::other(what));
+        }
+        let top = above.is_empty();
+        above.push(real);
         let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
             if path.is_dir() {
                 if entry.file_name() != "manifests" {
-                    below(&path, false, files)?;
+                    below(&path, above, files)?;
                 }
             } else if !top && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
                 files.push(path);
             }
         }
+        above.pop();
         Ok(())
     }
-    below(folder, true, files).map_err(|error| catalogue::unreadable(&folder.display().to_string(), error))
+    below(folder, &mut Vec::new(), files).map_err(|error| catalogue::unreadable(&folder.display().to_string(), error))
 }

@@ -141,7 +141,7 @@ pub(crate) fn real_options(
 pub(crate) fn new_cluster(args: &ClusterArgs, stays: Stays) -> Result<NewCluster, Stop> {
     let read = |path: &Path| {
         let fault = |error: std::io::Error| Stop::new(Exit::Usage, format!("{}: {error}", path.display()));
-        std::fs::read_to_string(path).map_err(fault)
+        crate::input::read_text(path, crate::input::DOCUMENT).map_err(fault)
     };
     let config = match &args.kind_config {
         Some(path) => read(path)?,

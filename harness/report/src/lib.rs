@@ -18,6 +18,7 @@ pub use events::{EVENT_VERSION, Event, Shard, Unreadable, concatenate, fold, lin
 pub use github::{SUMMARY_LIMIT, annotations, markdown};
 pub use html::{Documents, LARGEST_DOCUMENT, html};
 pub use junit::junit;
+pub use plain::for_terminal;
 pub use shape::{Shapes, add_shape, shape_differences};
 pub use text::{case_text, text};
 use wi_model::record::RunRecord;

@@ -34,9 +34,62 @@ fn skip_sequence(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
+/// Text as people read it on a terminal or in the log of a CI server, where a line can be a command: control characters are
+/// made visible, and what GitHub Actions (`::error::`, `##[group]`), Azure Pipelines (`##vso[..]`) or TeamCity
+/// (`##teamcity[..]`) would obey is broken up by a blank. Everything that a pod, a manifest or a scenario says is printed
+/// through this. Data for programs is not.
+///
+/// Sources: `actions/runner` ActionCommand.cs (`::` after leading blanks, `##[` anywhere in a line), Azure Pipelines
+/// "Logging commands" (`##vso[`, `##[`), TeamCity "Service Messages".
+pub fn for_terminal(text: &str) -> String {
+    let text = plain(text, usize::MAX);
+    let lines: Vec<String> = text.split('\n').map(without_command).collect();
+    lines.join("\n")
+}
+
+/// A line that no CI server takes for a command.
+fn without_command(line: &str) -> String {
+    let line = match line.trim_start().strip_prefix("::") {
+        Some(rest) => format!("{}: :{rest}", &line[..line.len() - line.trim_start().len()]),
+        None => line.to_owned(),
+    };
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line.as_str();
+    while let Some(at) = rest.find("##") {
+        let (before, after) = (&rest[..=at], &rest[at + 1..]);
+        out.push_str(before);
+        if after[1..].starts_with(|c: char| c == '[' || c.is_ascii_alphabetic()) {
+            out.push(' ');
+        }
+        rest = after;
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_a_ci_server_obeys_is_left_in_what_people_read() {
+        for (said, shown) in [
+            ("::error::x", ": :error::x"),
+            ("a\n  ::add-mask::x", "a\n  : :add-mask::x"),
+            ("\u{1b}[0m::set-output name=a::b", ": :set-output name=a::b"),
+            ("a\r::error::x", "a\u{240d}::error::x"),
+            ("a ##vso[task.setvariable]b", "a # #vso[task.setvariable]b"),
+            ("##[group]x ##[endgroup]", "# #[group]x # #[endgroup]"),
+            ("###[error]x", "## #[error]x"),
+            ("##teamcity[buildStop]", "# #teamcity[buildStop]"),
+            ("\u{1b}]0;title\u{7}\u{9b}31m", "\u{241b}]0;title\u{2407}\u{fffd}31m"),
+        ] {
+            assert_eq!(for_terminal(said), shown);
+            assert_eq!(for_terminal(shown), shown, "what is harmless stays as it is");
+        }
+        for harmless in ["a::b", "## heading", "#1", "http://[::1]:80", "time 1::2", "é ##"] {
+            assert_eq!(for_terminal(harmless), harmless);
+        }
+    }
 
     #[test]
     fn colours_go_and_what_no_page_can_hold_is_seen() {

@@ -2,6 +2,7 @@
 
 use wi_model::record::{Outcome, Record, RunRecord};
 
+use crate::plain::for_terminal;
 use crate::verdict::Verdict;
 
 /// A red case in lines: the hop, expected beside observed, what to do, where, and how to see it again.
@@ -27,7 +28,7 @@ pub fn case_text(case: &Record) -> String {
         case.id,
         case.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default()
     ));
-    lines.join("\n")
+    for_terminal(&lines.join("\n"))
 }
 
 /// The summary of a run: red cases in full, then the verdict and the counts.
@@ -39,7 +40,7 @@ pub fn text(run: &RunRecord) -> String {
     }
     let verdict = Verdict::of(run);
     parts.push(format!("{}: {}\n{}{}", verdict.word.text(), verdict.sentence, counts(run), phases(run)));
-    format!("\n{}", parts.join("\n\n"))
+    for_terminal(&format!("\n{}", parts.join("\n\n")))
 }
 
 /// What came out, in a sentence.
@@ -77,6 +78,19 @@ fn seconds(milliseconds: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_a_pod_says_commands_neither_the_terminal_nor_the_ci_server() {
+        let mut run = crate::example::run();
+        let case = &mut run.cases[0];
+        case.title = "\u{1b}[2Jt".into();
+        case.failures[0].observed = "x\n::error::y\r##vso[task.complete]\u{7}".into();
+        run.notes = vec!["::stop-commands::z".into()];
+        for text in [super::text(&run), super::case_text(&run.cases[0])] {
+            assert!(!text.contains(['\u{1b}', '\r', '\u{7}']) && !text.contains("##vso["), "{text}");
+            assert!(text.lines().all(|line| !line.trim_start().starts_with("::")), "{text}");
+        }
+    }
+
     #[test]
     fn red_cases_come_first_with_hop_expected_observed_and_place_and_counts_last() {
         let text = super::text(&crate::example::run());

@@ -9,6 +9,7 @@ use wi_model::target::file::{self, Azure, Endpoints, ManagedCluster, Pods, Refer
 use wi_model::target::{AzureTarget, ClusterTarget, Credential, Marks, Target};
 
 use crate::images;
+use crate::input;
 use crate::real_cluster::write_private;
 
 /// A target file, and where it lies.
@@ -43,7 +44,7 @@ impl Options {
     /// The text of a file that the target names.
     pub(super) fn text(&self, path: &str) -> Result<String, String> {
         let path = self.folder.join(path);
-        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+        input::read_text(&path, input::DOCUMENT).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// The kubeconfig, where a file holds it.

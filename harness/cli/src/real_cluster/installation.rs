@@ -18,6 +18,7 @@ use super::holdings::Holdings;
 use super::images::ProxyImages;
 use crate::certificate::Certificate;
 use crate::environment::Profile;
+use crate::input;
 use crate::kubernetes::{api_of, create, wait_registered};
 use crate::patience;
 
@@ -314,7 +315,7 @@ fn read(folder: &Path, tenant_id: &str) -> Result<Vec<Value>, String> {
             .into();
     let mut objects = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(|error| fault(&path, error))?;
+        let text = input::read_text(&path, input::DOCUMENT).map_err(|error| fault(&path, error))?;
         // The upstream release writes a default behind the name, which its variable does not need here.
         let text = substitute_variables(
             &text.replace("${AZURE_ENVIRONMENT:-AzurePublicCloud}", "AzurePublicCloud"),

@@ -5,6 +5,8 @@ use std::path::Path;
 use wi_model::parse::InvalidScenario;
 use wi_model::target::file::TargetFile;
 
+use crate::input;
+
 /// The cluster that a file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamedCluster {
@@ -49,8 +51,7 @@ pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<Named, String> 
 }
 
 fn text(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    String::from_utf8(bytes).map_err(|_| format!("{}: expected text in UTF-8", path.display()))
+    input::read_text(path, input::DOCUMENT).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
