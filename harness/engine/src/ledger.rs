@@ -95,6 +95,14 @@ pub struct LedgerError {
     source: std::io::Error,
 }
 
+/// Makes a folder that no other user of this machine may enter.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
 impl Ledger {
     /// Opens the ledger of a run.
     ///
@@ -104,7 +112,7 @@ impl Ledger {
         let folder = runs(state_dir).join(run_id);
         let path = folder.join("ledger.jsonl");
         let fault = |source| LedgerError { path: path.clone(), action: "opened", source };
-        std::fs::create_dir_all(&folder).map_err(fault)?;
+        make_private(&folder).map_err(fault)?;
         let file = File::options().create_new(true).append(true).open(&path).map_err(fault)?;
         file.lock().map_err(fault)?;
         let ends = (target.cluster.transient, target.azure.transient);
