@@ -138,8 +138,11 @@ impl Environment {
         let base =
             environments(&options.state_dir.clone().unwrap_or_else(|| std::env::temp_dir().join("wi-conformance")));
         let state = |source| EnvironmentError::State { folder: base.clone(), source };
-        std::fs::create_dir_all(&base).map_err(state)?;
-        let folder = tempfile::Builder::new().prefix("env-").tempdir_in(&base).map_err(state)?;
+        make_private(&base).map_err(state)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = builder.prefix("env-").tempdir_in(&base).map_err(state)?;
         // The lock on this file says that the owner lives, whatever becomes of process numbers.
         let owner = std::fs::File::create(folder.path().join("owner")).map_err(state)?;
         owner.lock().map_err(state)?;
@@ -299,6 +302,14 @@ impl Environment {
     }
 }
 
+/// Makes a folder that no other user of this machine may enter: keys and tokens lie in it.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
 async fn start_azure(
     cluster: &EmbeddedCluster,
     clock: wi_azure_emulator::Clock,
@@ -354,6 +365,7 @@ async fn start_node(
         clock: time.read(),
         clock_moved: time.moves(),
         program: "/proc/self/exe".into(),
+        ceiling: wi_process_node::Ceiling::default(),
     };
     ProcessNode::start(options).await.map_err(EnvironmentError::Node)
 }

@@ -8,6 +8,7 @@ use wi_process_node::ImageProgram;
 
 use super::Webhook;
 use crate::proxy;
+use crate::real_cluster::image;
 
 /// Image of the webhook under test where it runs as a pod.
 pub(super) const WEBHOOK_IMAGE: &str = "wi-conformance/webhook-under-test";
@@ -75,6 +76,7 @@ impl Images {
                 id: image.to_owned(),
                 command,
                 env: program.env.clone(),
+                user: Some(image::USER),
                 ..ImageProgram::default()
             });
         }
@@ -95,6 +97,7 @@ impl Images {
             id: image.to_owned(),
             command,
             env: built_in.env.into_iter().collect(),
+            user: Some(image::USER),
             ..ImageProgram::default()
         })
     }

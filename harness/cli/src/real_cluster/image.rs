@@ -18,7 +18,7 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Its libraries, found by `LD_LIBRARY_PATH`, so that no distribution's search path matters.
 const LIBRARIES: &str = "/lib/wi-conformance";
 /// Whom an image's program runs as: nobody in particular, as Pod Security *restricted* asks.
-const USER: u32 = 65532;
+pub(crate) const USER: u32 = 65532;
 
 /// Why no image can be made.
 #[derive(Debug, thiserror::Error)]
