@@ -21,6 +21,7 @@ use wi_model::secret::Secret;
 use wi_model::verdict::{Difference, Hop, Judgement};
 
 use crate::act::{self, Done, Pods, Stage};
+use crate::admissions::{self, Admissions};
 use crate::evidence::Folder;
 use crate::lease::Lease;
 use crate::observe::Observer;
@@ -74,6 +75,9 @@ struct Running<'a> {
     began: Instant,
     /// Number of an entry of the request journal from before the case: its own all come later.
     journal_since: u64,
+    admissions: Admissions,
+    /// How many failures at the front of the record are of admissions that no expectation speaks of.
+    uncalled_for: usize,
     record: Record,
 }
 
@@ -93,7 +97,9 @@ pub(crate) async fn run(
         ..Record::begin(case, jiff::Timestamp::now().to_string())
     };
     let (began, journal_since) = (Instant::now(), session.azure.journal_now());
-    let mut running = Running { session, case, options, on_event, began, journal_since, record };
+    let (admissions, uncalled_for) = (Admissions::default(), 0);
+    let mut running =
+        Running { session, case, options, on_event, began, journal_since, admissions, uncalled_for, record };
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone());
     let pods = Mutex::new(Pods::new());
@@ -185,7 +191,11 @@ impl<'a> Running<'a> {
         let session = self.session;
         let steps = ready.scenario.when.clone();
         let asked_again = asked_again(&steps);
+        self.admissions.begin(session, ready).await.map_err(Blocked)?;
         for (index, step) in steps.iter().enumerate() {
+            if index > 0 && admissions::must_look_before(&step.value) {
+                self.compare_admissions(ready, pods, steps[index - 1].at).await?;
+            }
             self.note(&format!("step {} (line {})", index + 1, step.at.line));
             if let Step::Check(expectation) = &step.value {
                 self.expect(expectation, ready, redactor, pods).await?;
@@ -245,9 +255,15 @@ impl<'a> Running<'a> {
     /// Judges every expectation in order. After the first that does not hold, the later ones are looked at once: their
     /// state tells what followed from it.
     async fn judge(&mut self, ready: &Provisioned, redactor: &Redactor, pods: &Mutex<Pods>) -> Result<(), Blocked> {
+        let at = ready.scenario.when.iter().rev().find(|step| !matches!(step.value, Step::Check(_)));
+        let at = at.map_or(ready.scenario.title.at, |step| step.at);
+        self.compare_admissions(ready, pods, at).await?;
         for expectation in &ready.scenario.then {
             self.expect(expectation, ready, redactor, pods).await?;
         }
+        // What controllers made meanwhile.
+        self.compare_admissions(ready, pods, at).await?;
+        self.conclude_admissions(at);
         let observer = self.observer(redactor);
         let mut pods = pods.lock().await;
         for ((namespace, name), pod) in pods.iter_mut() {
@@ -257,6 +273,36 @@ impl<'a> Running<'a> {
                 .map_err(|why| Blocked(format!("the evidence of pod {name}: {why}")))?;
         }
         Ok(())
+    }
+
+    /// Compares every admission since the last look. What is wrong with one comes before what followed from it.
+    async fn compare_admissions(
+        &mut self,
+        ready: &Provisioned,
+        pods: &Mutex<Pods>,
+        at: Position,
+    ) -> Result<(), Blocked> {
+        let pods = pods.lock().await;
+        let looked = self.admissions.look(self.session, ready, &pods, at).await;
+        looked.map_err(|why| Blocked(format!("the admissions of the case: {why}")))?;
+        for (at, difference) in self.admissions.take() {
+            self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
+            let Difference { hop, expected, observed, advice } = difference;
+            let failure = Failure { hop, expected, observed, advice, at, looks: 1, waited_ms: 0 };
+            self.record.failures.insert(self.uncalled_for, failure);
+            self.uncalled_for += 1;
+        }
+        Ok(())
+    }
+
+    fn conclude_admissions(&mut self, at: Position) {
+        let compared = self.admissions.compared();
+        if compared > 0 {
+            let expectation =
+                format!("the webhook makes of each pod what is required and nothing else ({compared} reviews)");
+            let (hop, met) = (Some(Hop::Admission), self.uncalled_for == 0);
+            self.record.checks.push(Check { expectation, hop, at, met, looks: 1, waited_ms: 0 });
+        }
     }
 
     fn observer<'o>(&self, redactor: &'o Redactor) -> Observer<'o>
@@ -359,6 +405,7 @@ pub(crate) fn facts(session: &crate::session::Known) -> Facts {
         profile: session.profile.clone(),
         pods_run: session.pods_run,
         request_journal: session.request_journal,
+        kubernetes: session.kubernetes.clone(),
         ..Facts::default()
     }
 }

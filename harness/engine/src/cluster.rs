@@ -1,6 +1,7 @@
 //! A cluster: a client, and what the engine asks of it.
 
 mod kinds;
+mod started_with;
 mod tokens;
 
 use std::time::Duration;

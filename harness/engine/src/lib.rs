@@ -5,6 +5,7 @@
 //! or a credential is a capability; nothing here asks where it is.
 
 mod act;
+mod admissions;
 mod azure;
 mod bindings;
 mod case;

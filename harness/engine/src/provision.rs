@@ -103,6 +103,8 @@ impl Ground<'_> {
             bindings.insert(format!("{handle}.tenant-id"), id);
         }
         let scenario = resolve(&case.scenario, &bindings).map_err(|error| error.to_string())?;
+        let asked = scenario.given.webhook_settings.iter();
+        facts.webhook_settings = asked.map(|(name, value)| (name.clone(), value.value.clone())).collect();
         self.trust(&scenario, &names, &bindings).await?;
         let secrets = self.secrets(&scenario, &mut facts).await?;
 
@@ -375,8 +377,14 @@ fn objects_of(state: &Located<ClusterState>, namespace: &str) -> Vec<Value> {
         ClusterState::ServiceAccount(wanted) => {
             let home = wanted.namespace.as_ref().map_or(namespace, |namespace| namespace.value.as_str());
             let mut object = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
-                "name": wanted.name.value, "namespace": home, "annotations": map(&wanted.annotations), "labels": map(&wanted.labels),
+                "name": wanted.name.value, "namespace": home,
             } });
+            // As people write it: an account that is given none says nothing of them.
+            for (field, entries) in [("annotations", &wanted.annotations), ("labels", &wanted.labels)] {
+                if !entries.is_empty() {
+                    object["metadata"][field] = map(entries);
+                }
+            }
             if let Some(automount) = wanted.automount {
                 object["automountServiceAccountToken"] = automount.into();
             }

@@ -1,5 +1,6 @@
 //! A connected target for one run, proved to be what it claims to be.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub struct Session {
     pub(crate) facts: Facts,
     /// The run's resource group.
     pub(crate) group: Group,
+    /// What the webhooks behind Services were started with, by namespace and name of the Service.
+    pub(crate) webhook_values: tokio::sync::Mutex<BTreeMap<(String, String), BTreeMap<String, String>>>,
     environment: Environment,
     left: Mutex<Vec<String>>,
 }
@@ -38,6 +41,7 @@ pub(crate) struct Known {
     pub(crate) profile: Option<String>,
     pub(crate) pods_run: bool,
     pub(crate) request_journal: bool,
+    pub(crate) kubernetes: String,
 }
 
 /// A target that is not what it claims to be.
@@ -147,6 +151,7 @@ impl Session {
             profile: target.webhook.profile.clone(),
             pods_run: has(Capability::RunsPods),
             request_journal: has(Capability::RequestJournal),
+            kubernetes: version.clone(),
         });
         let environment = Environment {
             target: target.name.clone(),
@@ -158,7 +163,8 @@ impl Session {
         };
         let left = Mutex::default();
         let group = Group::new(&target.azure.marks.prefix, run_id);
-        Ok(Session { group, target, run_id: run_id.to_owned(), ledger, cluster, azure, facts, environment, left })
+        let (run_id, webhook_values) = (run_id.to_owned(), tokio::sync::Mutex::default());
+        Ok(Session { group, target, run_id, ledger, cluster, azure, facts, webhook_values, environment, left })
     }
 
     /// What is judged, and where.

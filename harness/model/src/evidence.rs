@@ -93,6 +93,40 @@ pub struct WebhookEvidence {
     pub reviews: Result<u64, String>,
 }
 
+/// A review of a pod that the webhook under test answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdmissionEvidence {
+    /// The namespace that the pod is made in.
+    pub namespace: String,
+    /// The pod as the webhook was shown it.
+    pub sent: Value,
+    /// The account that it runs as, as it is after the review; `None` where there is none.
+    pub account: Option<Value>,
+    /// What became of it.
+    pub answered: Answered,
+    /// Namespace and name of the Service by which the webhook was reached.
+    pub service: Option<(String, String)>,
+}
+
+/// What became of a review.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answered {
+    /// The pod with the answer's patch applied.
+    Admitted(Value),
+    /// A refusal, with the webhook's own words.
+    Refused(RefusalEvidence),
+    /// No usable answer.
+    Failed(String),
+}
+
+impl AdmissionEvidence {
+    /// The pod's name, or what it will be made of.
+    pub fn shown_name(&self) -> String {
+        let text = |field: &str| self.sent["metadata"][field].as_str().filter(|text| !text.is_empty());
+        text("name").map(str::to_owned).or(text("generateName").map(|prefix| format!("{prefix}…"))).unwrap_or_default()
+    }
+}
+
 /// A refusal by the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,6 +172,10 @@ pub struct Facts {
     pub pods_run: bool,
     /// Whether the identity provider's and vaults' own record can be read, so that both sides must agree.
     pub request_journal: bool,
+    /// The version that the API server states.
+    pub kubernetes: String,
+    /// Settings of the webhook that the case asked for.
+    pub webhook_settings: BTreeMap<String, String>,
 }
 
 /// An identity or service principal.

@@ -7,6 +7,7 @@ mod access;
 mod admission;
 mod advice;
 mod cluster;
+mod every_admission;
 mod exchange;
 mod metadata;
 mod pod;
@@ -15,6 +16,8 @@ mod token;
 mod webhook;
 
 use serde_json::Value;
+
+pub use every_admission::judge_every_admission;
 
 use crate::evidence::{ClusterEvidence, Facts, PodEvidence};
 use crate::scenario::Expectation;

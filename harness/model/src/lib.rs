@@ -11,6 +11,7 @@ pub mod injection;
 pub mod judge;
 pub mod located;
 pub mod manifest;
+pub mod mutation;
 pub mod parse;
 pub mod path;
 pub mod plan;

@@ -211,6 +211,20 @@ async fn in_process(profile: Profile, installation: &Installation) -> Result<Ins
     Ok(Installed::InProcess(Box::new(InProcess { current: started.webhook, next })))
 }
 
+/// Whether a setting is a variable; else it is a flag.
+fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+}
+
+impl Installation {
+    /// What a webhook of this installation is told: the tenant, and what the case asked for.
+    fn told(&self) -> BTreeMap<String, String> {
+        let mut told: BTreeMap<String, String> = [("AZURE_TENANT_ID".to_owned(), self.tenant_id.clone())].into();
+        told.extend(self.settings.clone());
+        told
+    }
+}
+
 /// A webhook in this process, and the objects that register it under a Service.
 struct Started {
     webhook: ReferenceWebhook,
@@ -255,13 +269,16 @@ async fn start(
             "ports": [{ "port": REVIEWS }],
         }],
     }));
-    Ok(Started { webhook, objects, pod: mirror(service, address) })
+    Ok(Started { webhook, objects, pod: mirror(service, address, &installation.told()) })
 }
 
 /// The pod as which a webhook of this process is seen: like a static pod, it was started by no scheduler, and what the
 /// API server holds of it is a mirror.
-fn mirror(name: &str, address: Ipv4Addr) -> Value {
+fn mirror(name: &str, address: Ipv4Addr, settings: &BTreeMap<String, String>) -> Value {
     let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port });
+    let (env, args): (Vec<_>, Vec<_>) = settings.iter().partition(|(name, _)| is_variable(name));
+    let env: Vec<Value> = env.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let args: Vec<String> = args.into_iter().map(|(name, value)| format!("--{name}={value}")).collect();
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -270,7 +287,7 @@ fn mirror(name: &str, address: Ipv4Addr) -> Value {
         },
         "spec": {
             "nodeName": "in-process", "serviceAccountName": ACCOUNT, "automountServiceAccountToken": false, "containers": [{
-                "name": "manager", "image": "wi-conformance/reference-webhook",
+                "name": "manager", "image": "wi-conformance/reference-webhook", "args": args, "env": env,
                 "securityContext": {
                     "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "runAsNonRoot": true,
                     "seccompProfile": { "type": "RuntimeDefault" },
@@ -386,7 +403,7 @@ fn pod(cert_rotation: bool, installation: &Installation) -> Value {
         json!({ "name": "KUBECONFIG", "value": "/etc/wi-conformance/kubeconfig" }),
     ];
     for (name, value) in &installation.settings {
-        if name.starts_with(|c: char| c.is_ascii_uppercase()) {
+        if is_variable(name) {
             env.retain(|entry| entry["name"] != name.as_str());
             env.push(json!({ "name": name, "value": value }));
         } else {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{Unmet, Verdict, advice, broken, same, stored};
 use crate::evidence::{Facts, PodEvidence};
-use crate::injection::{self, AUDIENCE, Container, LAYOUTS, Layout, VARIABLES};
+use crate::injection::{self, Container, LAYOUTS, Layout, VARIABLES};
+use crate::mutation::Settings;
 use crate::scenario::{AdmissionExpectation, AdmissionOutcome, Refusal};
 use crate::verdict::{Difference, Hop};
 
@@ -54,9 +55,8 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
 
     let volume = token_volume(pod, &layout)
         .map_err(|observed| fault(format!("one projected volume with {}", layout.token_path), observed))?;
-    if volume.audience != AUDIENCE {
-        return Err(broken(Hop::Admission, format!("the projected token's audience = {AUDIENCE}"), volume.audience));
-    }
+    let settings = settings(facts);
+    same(Hop::Admission, "the projected token's audience", &settings.audience, volume.audience)?;
     let wanted = wanted_expiration(evidence);
     same(Hop::Admission, "the projected token's expirationSeconds", &wanted, &volume.expiration.to_string())?;
     let names = layout.volume_names(pod);
@@ -76,7 +76,7 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
         if skipped.contains(&container.name) {
             untouched(&container, sent, volume.volume)?;
         } else {
-            injected(&container, sent, volume.volume, &layout, &wanted_variables(evidence, &layout, facts))?;
+            injected(&container, sent, volume.volume, &layout, &wanted_variables(evidence, &layout, &settings))?;
         }
     }
     Ok(())
@@ -137,21 +137,30 @@ fn injected(
     Ok(())
 }
 
+/// The settings that the case asked for, over those of the target.
+fn settings(facts: &Facts) -> Settings {
+    Settings::of(&facts.webhook_settings, &facts.tenant_id, &facts.authority, &facts.kubernetes)
+}
+
 /// The variables that a container must get, `None` where it must get none. What the account says comes first; where it is
 /// not known, as for an account that was never read, the client id may be anything but empty.
-fn wanted_variables(evidence: &PodEvidence, layout: &Layout, facts: &Facts) -> Vec<(&'static str, Option<String>)> {
+fn wanted_variables(
+    evidence: &PodEvidence,
+    layout: &Layout,
+    settings: &Settings,
+) -> Vec<(&'static str, Option<String>)> {
     let annotation = |name: &str| {
         let annotations = &evidence.account.as_ref()?["metadata"]["annotations"];
         annotations[format!("azure.workload.identity/{name}")].as_str().map(str::to_owned)
     };
     let filled = |value: Option<String>| value.filter(|value| !value.is_empty());
     // The key decides, not the value: an empty tenant id takes the configured one away.
-    let tenant = annotation("tenant-id").unwrap_or_else(|| facts.tenant_id.clone());
-    let mut wanted = vec![
-        ("AZURE_TENANT_ID", filled(Some(tenant))),
-        ("AZURE_FEDERATED_TOKEN_FILE", Some(layout.token_file())),
-        ("AZURE_AUTHORITY_HOST", Some(facts.authority.clone())),
-    ];
+    let tenant = annotation("tenant-id").unwrap_or_else(|| settings.tenant.clone());
+    let mut wanted =
+        vec![("AZURE_TENANT_ID", filled(Some(tenant))), ("AZURE_FEDERATED_TOKEN_FILE", Some(layout.token_file()))];
+    if !settings.authority.is_empty() && settings.authority != crate::mutation::ANY {
+        wanted.push(("AZURE_AUTHORITY_HOST", Some(settings.authority.clone())));
+    }
     if evidence.account.is_some() {
         wanted.push(("AZURE_CLIENT_ID", filled(annotation("client-id"))));
     }

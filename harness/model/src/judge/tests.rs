@@ -18,6 +18,7 @@ fn facts() -> Facts {
         secret_sha256: [(("kv1".to_owned(), "testsecret".to_owned()), crate::secret::sha256_hex(b"Hello!"))].into(),
         pods_run: true,
         request_journal: true,
+        ..Facts::default()
     }
 }
 
