@@ -5,7 +5,7 @@
 //! - its own conformance suite under `cargo test`: [`Conformance`], from a test with `harness = false`;
 //! - an embedded cluster with an emulated Azure from Rust, as one would start a container: [`Environment`].
 //!
-//! Pods are processes made from the running executable, so a program that starts an environment calls [`entry`] first
+//! Pods are processes made from the running executable, so a program that starts an environment calls [`entry()`] first
 //! thing in `main`. [`Conformance::main`] does so itself.
 
 mod aks;

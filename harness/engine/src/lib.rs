@@ -1,7 +1,7 @@
 //! Drives one planned case on a cluster and an Azure that it knows only as addresses, trust roots, a credential and
 //! capabilities.
 //!
-//! The order of stages is in [`case`]'s one function. A difference between targets that is not an address, a certificate
+//! The order of stages is in the one function of `case.rs`. A difference between targets that is not an address, a certificate
 //! or a credential is a capability; nothing here asks where it is.
 
 mod act;

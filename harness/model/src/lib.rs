@@ -1,8 +1,8 @@
-//! The words of the domain: scenarios, plans, evidence and verdicts, as pure data.
+//! The domain types: scenarios, plans, evidence and verdicts, as pure data.
 //!
-//! Nothing here performs input or output, knows a clock, or waits. A scenario file becomes a [`scenario::Scenario`]
-//! ([`parse`]), scenarios and a target's capabilities become a [`plan::Plan`], and an expectation beside the
-//! [`evidence::Evidence`] that was observed becomes a [`verdict::Judgement`].
+//! Nothing here performs input or output, knows a clock, or waits. [`parse`] turns a file into a [`scenario::Scenario`],
+//! [`plan::decide`] compares what a scenario needs with a target's capabilities, and [`judge::judge`] compares an expectation
+//! with the [`evidence::PodEvidence`] that was observed and returns a [`verdict::Judgement`].
 
 pub mod capability;
 pub mod catalogue;
