@@ -264,6 +264,7 @@ impl Environment {
                 trust_roots: Some(self.azure.ca_pem().to_owned()),
                 connect: Some(self.azure.address()),
                 journal: Some(self.azure.control_url()),
+                journal_token: Some(Secret::new(self.azure.control_token().expose())),
                 marks: wi_model::target::Marks::default(),
                 transient: true,
             },

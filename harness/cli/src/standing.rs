@@ -48,6 +48,13 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
         console::say(format!("target    wi-conformance run --target {}", path.display()));
     }
     let azure = environment.azure();
+    let control_token = beside(&kubeconfig, "journal-token");
+    if let Err(error) = write_private(&control_token, azure.control_token().expose()) {
+        let why = unwritable(&control_token, &error);
+        let _ = environment.stop().await;
+        return Err(why);
+    }
+    written.push(control_token.clone());
     console::say(format!("cluster   kubectl --kubeconfig {} get pods -A", kubeconfig.display()));
     console::say(format!("issuer    {}", environment.issuer()));
     console::say(format!(
@@ -57,6 +64,7 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
         azure.operator().client_id
     ));
     console::say(format!("journal   {}/journal", azure.control_url()));
+    console::say(format!("token     {} (bearer token of the journal)", control_token.display()));
     console::say("up; Ctrl-C ends it");
     cancel.cancelled().await;
     signals.abort();
@@ -65,6 +73,13 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     }
     environment.stop().await.map_err(|left| Stop::new(Exit::LeftBehind, left))?;
     Ok(Exit::Interrupted)
+}
+
+/// A file beside another one, named after it.
+fn beside(path: &std::path::Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{ending}"));
+    path.with_file_name(name)
 }
 
 fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Stop {
@@ -106,6 +121,7 @@ async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
         azure.operator_id()
     ));
     console::say(format!("journal   {}/journal", azure.control));
+    console::say(format!("token     {} (bearer token of the journal: controlToken)", azure.file(&folder).display()));
     console::say(format!("run       wi-conformance run --target kind --reuse{named}"));
     console::say(format!("end       wi-conformance down kind{named}"));
     Ok(Exit::Conformant)

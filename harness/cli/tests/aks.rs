@@ -15,6 +15,7 @@ struct Standing {
     child: Child,
     folder: tempfile::TempDir,
     control: String,
+    token: String,
 }
 
 impl Drop for Standing {
@@ -43,17 +44,20 @@ impl Standing {
         let mut command = program(folder.path());
         command.args(["up", "embedded", "--kubeconfig", "kubeconfig", "--write-target", "target.yaml"]).args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut control = String::new();
+        let (mut control, mut token) = (String::new(), String::new());
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             if let Some(journal) = line.strip_prefix("journal") {
                 control = journal.trim().trim_end_matches("/journal").to_owned();
             }
+            if let Some(file) = line.strip_prefix("token").and_then(|rest| rest.split_whitespace().next()) {
+                token = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            }
             if line.starts_with("up;") {
                 break;
             }
         }
-        Some(Standing { child, folder, control })
+        Some(Standing { child, folder, control, token })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -92,7 +96,8 @@ impl Standing {
         let url = format!("{}{path}", self.control);
         let answer = block(async {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
-            let answer = client.request(method, url).body(body.to_string()).send().await.unwrap();
+            let answer =
+                client.request(method, url).bearer_auth(&self.token).body(body.to_string()).send().await.unwrap();
             (answer.status(), answer.text().await.unwrap())
         });
         assert!(answer.0.is_success(), "{answer:?}");

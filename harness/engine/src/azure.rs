@@ -161,13 +161,21 @@ impl Azure {
         let Some(journal) = &self.target.journal else {
             return Err(AzureError::unexpected(what, "a control interface", "none: this Azure is not ours to break"));
         };
-        self.client.put_open(&format!("{}/{what}", journal.trim_end_matches('/')), body).await
+        let url = format!("{}/{what}", journal.trim_end_matches('/'));
+        self.client.put_control(&url, self.target.journal_token.as_ref(), body).await
     }
 
     /// What the identity provider and the vaults saw since a number of their record; nothing where nobody keeps one.
     pub(crate) async fn journal(&self, since: u64) -> Result<Vec<Value>, AzureError> {
         let Some(journal) = &self.target.journal else { return Ok(Vec::new()) };
-        match self.client.get_open(&format!("{}/journal?since={since}", journal.trim_end_matches('/'))).await? {
+        let url = format!("{}/journal?since={since}", journal.trim_end_matches('/'));
+        match self.client.get_control(&url, self.target.journal_token.as_ref()).await? {
+            // What is not kept any more may be the very exchange that a verdict needs.
+            Value::Array(entries) if entries.iter().any(|entry| entry["dropped"].as_u64().is_some_and(|n| n > 0)) => {
+                let dropped: u64 = entries.iter().filter_map(|entry| entry["dropped"].as_u64()).sum();
+                let expected = format!("every exchange after number {since}");
+                Err(AzureError::unexpected("the journal", &expected, &format!("{dropped} of them dropped")))
+            }
             Value::Array(entries) => {
                 let last = entries.iter().filter_map(|entry| entry["seq"].as_u64()).max();
                 self.read.fetch_max(last.unwrap_or(0), Ordering::Relaxed);

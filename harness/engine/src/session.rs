@@ -249,6 +249,7 @@ pub(crate) mod tests {
                 trust_roots: None,
                 connect: None,
                 journal: None,
+                journal_token: None,
                 marks: wi_model::target::Marks::default(),
                 transient: true,
             },

@@ -70,6 +70,8 @@ pub struct AzureTarget {
     pub connect: Option<SocketAddr>,
     /// Where exchanges can be read back, where [`Capability::RequestJournal`] is there.
     pub journal: Option<String>,
+    /// What whoever keeps that record asks of its readers, as a bearer token.
+    pub journal_token: Option<Secret>,
     /// What tells the things that a run makes from everybody else's.
     pub marks: Marks,
     /// Whether it ends with the run, and everything made in it: then nothing in it is ever left behind.

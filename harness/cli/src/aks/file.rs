@@ -83,6 +83,7 @@ impl Options {
             trust_roots: azure.trust_roots.as_ref().map(|path| self.text(path)).transpose()?,
             connect: azure.connect,
             journal: azure.journal.clone(),
+            journal_token: azure.journal_token.as_ref().map(|reference| self.secret(reference)).transpose()?,
             marks: Marks {
                 prefix: azure.name_prefix.as_ref().map_or(marks.prefix, |prefix| prefix.value.clone()),
                 expires_after: azure.expires_after.map_or(marks.expires_after, |after| after.0),
@@ -199,7 +200,7 @@ pub(crate) fn write(target: &Target, managed: &ManagedCluster, path: &Path) -> R
     (file.kubeconfig, file.admission_journal, file.capabilities) = (None, None, None);
     file.managed_cluster = Some(Located::nowhere(managed.clone()));
     if let Some(azure) = &mut file.azure {
-        azure.value.journal = None;
+        (azure.value.journal, azure.value.journal_token) = (None, None);
     }
     let text = serde_saphyr::to_string(&file).map_err(|error| error.to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -237,6 +238,7 @@ fn file_of(
             connect: azure.connect,
             trust_roots: azure.trust_roots.as_ref().map(|_| path("azure.pem")),
             journal: azure.journal.clone(),
+            journal_token: azure.journal_token.as_ref().map(secret),
             name_prefix: (azure.marks.prefix != Marks::default().prefix).then(|| azure.marks.prefix.as_str().into()),
             expires_after: None,
         })),

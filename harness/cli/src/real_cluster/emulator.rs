@@ -56,6 +56,7 @@ struct State {
     subscription_id: String,
     location: String,
     operator: Operator,
+    control_token: String,
     ca: String,
 }
 
@@ -186,6 +187,11 @@ impl Known {
         Ok(path)
     }
 
+    /// Where what is known of it is written down.
+    pub(crate) fn file(&self, folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
     pub(crate) fn tenant_id(&self) -> &str {
         &self.state.tenant_id
     }
@@ -215,6 +221,7 @@ impl Known {
             trust_roots: Some(self.state.ca.clone()),
             connect: Some(self.tls),
             journal: Some(self.control.clone()),
+            journal_token: Some(Secret::new(self.state.control_token.clone())),
             marks: wi_model::target::Marks::default(),
             transient,
         }
@@ -227,7 +234,7 @@ impl Known {
     pub(crate) async fn reach(&self, host: &str, address: SocketAddr, ca: &str, token: &Secret) -> Result<(), String> {
         let body = json!({ "address": address, "ca": ca, "token": token.expose() }).to_string();
         let url = format!("{}/issuers/{host}", self.control);
-        let answer = http()?.put(&url).body(body).send().await;
+        let answer = http()?.put(&url).bearer_auth(&self.state.control_token).body(body).send().await;
         let answer = answer.map_err(|error| format!("PUT {url}: {}", crate::exit::chain(&error.without_url())))?;
         if answer.status().is_success() {
             return Ok(());

@@ -36,8 +36,13 @@ impl Client {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// A document that is put somewhere.
-    pub(crate) async fn put_open(&self, url: &str, body: &Value) -> Result<(), AzureError> {
-        self.attempt(&Method::PUT, url, None, Some(body)).await?.map(|_| ())
+    /// A document that whoever stands in for Azure is given, with the token that he asks for.
+    pub(crate) async fn put_control(&self, url: &str, token: Option<&Secret>, body: &Value) -> Result<(), AzureError> {
+        self.attempt(&Method::PUT, url, token.map(Secret::expose), Some(body)).await?.map(|_| ())
+    }
+
+    /// A document of whoever stands in for Azure, with the token that he asks for.
+    pub(crate) async fn get_control(&self, url: &str, token: Option<&Secret>) -> Result<Value, AzureError> {
+        self.attempt(&Method::GET, url, token.map(Secret::expose), None).await?.map(|answer| answer.body)
     }
 }

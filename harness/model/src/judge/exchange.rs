@@ -34,7 +34,7 @@ fn granted(expectation: &ExchangeExpectation, evidence: &PodEvidence, facts: &Fa
     let claims = &said["claims"];
     same(Hop::Exchange, "tid", &facts.tenant_id, &text(&claims["tid"]))?;
     if let Some(principal) = principal {
-        same(Hop::Exchange, "appid", &principal.client_id, &text(&claims["appid"]))?;
+        same(Hop::Exchange, "appid", &principal.client_id, &client_of(claims))?;
         same(Hop::Exchange, "oid", &principal.principal_id, &text(&claims["oid"]))?;
     }
     if facts.request_journal {
@@ -118,12 +118,17 @@ fn not_configured(part: &str, evidence: &PodEvidence, facts: &Facts) -> Verdict 
     Ok(())
 }
 
+/// The client that a token names; one of version 2 writes `azp`.
+fn client_of(claims: &Value) -> String {
+    text(if claims["appid"].is_null() { &claims["azp"] } else { &claims["appid"] })
+}
+
 /// What the exchange came to instead, with the comparison that failed where the identity provider tells.
 fn unexpected(said: &Value, evidence: &PodEvidence, expected: String) -> Difference {
     let code = said["code"].as_str().unwrap_or_default();
     let mut observed = match said["outcome"].as_str() {
         Some("granted") => {
-            format!("granted, to client {} (object {})", text(&said["claims"]["appid"]), text(&said["claims"]["oid"]))
+            format!("granted, to client {} (object {})", client_of(&said["claims"]), text(&said["claims"]["oid"]))
         }
         Some("refused") => format!("refused with {code} (HTTP {}): {}", text(&said["status"]), text(&said["message"])),
         _ => format!("{}: {}", text(&said["kind"]), text(&said["message"])),

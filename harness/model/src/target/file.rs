@@ -97,6 +97,9 @@ pub struct Azure {
     /// Address where exchanges can be read back, for those that keep a journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
+    /// The bearer token that this address asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_token: Option<Reference>,
     /// Begins the names of resource groups and applications; `wi-conformance` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_prefix: Option<Located<String>>,
