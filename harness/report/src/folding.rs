@@ -175,3 +175,17 @@ fn no_secret_and_no_token_is_in_a_line() {
     assert!(!text.contains("canary-77") && !text.contains("c2lnbmF0dXJl"), "{text}");
     assert_eq!(text.matches('\n').count(), 1);
 }
+
+#[test]
+fn no_log_that_a_fuzzer_found_or_began_with_breaks_a_report() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/event_log");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty());
+    for bytes in files.iter().map(|path| std::fs::read(path).unwrap()) {
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = crate::read(&text);
+        if let Ok(run) = crate::fold(&text) {
+            let _ = (crate::text(&run), crate::junit(&run), crate::html(&run, &|_, _| None));
+        }
+    }
+}
