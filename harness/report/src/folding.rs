@@ -184,7 +184,7 @@ fn no_log_that_a_fuzzer_found_or_began_with_breaks_a_report() {
     for bytes in files.iter().map(|path| std::fs::read(path).unwrap()) {
         let text = String::from_utf8_lossy(&bytes);
         let _ = crate::read(&text);
-        if let Ok(run) = crate::fold(&text) {
+        if let Ok(run) = fold(&text) {
             let _ = (crate::text(&run), crate::junit(&run), crate::html(&run, &|_, _| None));
         }
     }
