@@ -3,14 +3,17 @@
 mod coverage;
 mod images;
 mod reports;
+mod suite;
 
 use std::path::PathBuf;
 
 pub(crate) use coverage::CoverageArgs;
 pub(crate) use images::ImagesArgs;
 pub(crate) use reports::{CompletionsArgs, DiffArgs, Format, GithubArgs, ManArgs, ReportArgs};
+pub(crate) use suite::{FromArgs, SuiteArgs};
 
 use crate::shard::Part;
+use crate::stand_ins::StandIn;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -91,25 +94,6 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(crate) struct SuiteArgs {
-    /// Folder of scenarios.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "scenarios",
-        env = "WI_CONFORMANCE_SCENARIOS",
-        help_heading = "Selection"
-    )]
-    pub(crate) scenarios: PathBuf,
-    /// Run only scenarios whose id holds one of these.
-    #[arg(value_name = "FILTER")]
-    pub(crate) filters: Vec<String>,
-    /// Filters are whole ids.
-    #[arg(long, help_heading = "Selection")]
-    pub(crate) exact: bool,
-}
-
-#[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
     /// Where to run: `embedded`, `kind`, or a file: a kubeconfig, or a target file, which names a cluster and may name an
     /// Azure; `aks` is the one at `wi-conformance.d/aks.yaml`.
@@ -138,6 +122,10 @@ pub(crate) struct TargetArgs {
     /// Whether an `exec:` webhook makes and rotates its own certificate, or is given one.
     #[arg(long, value_enum, default_value = "off", value_name = "ON|OFF", help_heading = "Where")]
     pub(crate) cert_rotation: Switch,
+    /// The program that an image of your manifests stands for: an image of ours such as `quickstart/rust`, or the path of a
+    /// program; may be repeated.
+    #[arg(long = "image", value_name = "NAME=PROGRAM", help_heading = "Where")]
+    pub(crate) images: Vec<StandIn>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
@@ -221,6 +209,12 @@ pub(crate) struct RunArgs {
     /// Print the target as a target file before the run; no secret is in it.
     #[arg(long, help_heading = "Output")]
     pub(crate) print_target: bool,
+    /// Run the selection so often; the first run that is not conformant is the last, and its reports stay.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Selection")]
+    pub(crate) repeat: u32,
+    /// Begin no further case once one has failed.
+    #[arg(long, help_heading = "Selection")]
+    pub(crate) fail_fast: bool,
     /// Run under a defect, to see what a failure looks like; `sabotage --list` names them.
     #[arg(long, value_name = "DEFECT", help_heading = "Selection")]
     pub(crate) saboteur: Option<String>,
@@ -266,6 +260,9 @@ pub(crate) struct UpArgs {
     /// Whether an `exec:` webhook makes and rotates its own certificate, or is given one.
     #[arg(long, value_enum, default_value = "off", value_name = "ON|OFF")]
     pub(crate) cert_rotation: Switch,
+    /// The program that an image stands for, as for `run`; of `embedded` only. May be repeated.
+    #[arg(long = "image", value_name = "NAME=PROGRAM")]
+    pub(crate) images: Vec<StandIn>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }

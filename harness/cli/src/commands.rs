@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
+use wi_model::parse::InvalidScenario;
 use wi_model::plan::{self, Case, Decision};
 
 use crate::args::{
-    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, Global, ListArgs, ManArgs, RunArgs, SabotageArgs,
-    SchemaOf, SelectArgs, SuiteArgs, SweepArgs,
+    Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, FromArgs, Global, ListArgs, ManArgs, RunArgs,
+    SabotageArgs, SchemaOf, SelectArgs, SuiteArgs, SweepArgs,
 };
 use crate::console::ForPeople;
 use crate::environment::Options;
@@ -20,9 +21,10 @@ use crate::progress::Progress;
 use crate::reports::{self, OutFolder};
 use crate::run::{self, Run};
 use crate::sabotage::{self, Matrix};
-use crate::scenarios::Suite;
+use crate::scenarios::{Reading, Suite};
 use crate::{
-    console, coverage, defects, environment, images, publish, scenarios, shard, signal, standing, sweep, targets,
+    console, coverage, defects, environment, images, publish, scenarios, shard, signal, stand_ins, standing, sweep,
+    targets,
 };
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
@@ -101,28 +103,43 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     }
 }
 
-/// Loads a folder of scenarios.
-pub(crate) fn load(folder: &Path) -> Result<Suite, Stop> {
+/// Loads the scenarios that flags name.
+pub(crate) fn load(from: &FromArgs, strict: bool) -> Suite {
     let known = defects::all();
-    let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
-    scenarios::load(folder, &names)
-        .map_err(|faults| Stop { exit: Exit::Usage, lines: faults.iter().map(ToString::to_string).collect() })
+    let mutants: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+    scenarios::load(&from.sources(), Reading { mutants: &mutants, strict })
 }
 
-/// Loads the suite and selects from it.
+/// Loads the suite and selects from it. Files that cannot be used are told, and left out.
 fn select(args: &SuiteArgs) -> Result<(Suite, Vec<Case>), Stop> {
-    let suite = load(&args.scenarios)?;
+    let suite = load(&args.from, args.strict);
     let selected: Vec<Case> =
         suite.cases.iter().filter(|case| plan::selected(&case.id, &args.filters, args.exact)).cloned().collect();
+    if selected.is_empty() && !suite.faults.is_empty() {
+        return Err(Stop { exit: Exit::Usage, lines: suite.faults.iter().map(ToString::to_string).collect() });
+    }
     if selected.is_empty() {
+        let from = args.from.shown();
         let what = if args.filters.is_empty() {
-            format!("no scenario in {}", args.scenarios.display())
+            format!("no scenario in {from}")
         } else {
-            format!("no scenario of {} matches {}", args.scenarios.display(), args.filters.join(" or "))
+            format!("no scenario of {from} matches {}", args.filters.join(" or "))
         };
         return Err(Stop::new(Exit::NothingRan, format!("{what}; `wi-conformance list` shows their ids")));
     }
+    suite.faults.iter().for_each(|fault| console::tell(format!("wi-conformance: {fault}")));
     Ok((suite, selected))
+}
+
+/// How a command ends whose suite has files that cannot be used: what they would have shown is not known.
+fn unless_faulty(exit: Exit, faults: &[InvalidScenario]) -> Exit {
+    let files: BTreeSet<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    if files.is_empty() || matches!(exit, Exit::Interrupted | Exit::TargetUnfit) {
+        return exit;
+    }
+    let named: Vec<&str> = files.into_iter().collect();
+    console::tell(format!("wi-conformance: left out, as they cannot be used: {}", named.join(", ")));
+    Exit::Usage
 }
 
 /// How many cases run at once. Real pods are started by the same processors, and not faster for being many.
@@ -160,34 +177,48 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         (cases, part) = (mine, Some(shard));
     }
     let people = if args.format == Format::Json { ForPeople::Error } else { ForPeople::Output };
-    let place = targets::place(&args.select.target, defects, &global.state_dir())?;
+    let place = targets::place(&args.select.target, &suite.images, defects, &global.state_dir())?;
     let jobs = jobs(args.jobs, &place);
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
-    let progress = Progress::new(global.plain || global.ci.is_some(), cases.len(), people);
     let limit = place.time_limit().map(|limit| signal::limit(&cancel, limit));
-    let run = Run {
-        cases,
-        requirements: suite.requirements,
-        shard: part,
-        spoken: args.format == Format::Json,
-        deviations: suite.deviations,
-        place,
-        out: args.out.clone(),
-        state_dir: global.state_dir(),
-        jobs,
-        cancel,
-        print_target: args.print_target,
-    };
-    let outcome = run.perform(&progress).await;
-    progress.finish();
+    let mut ended = Ok(Exit::NothingRan);
+    for round in 1..=args.repeat {
+        let progress = Progress::new(global.plain || global.ci.is_some(), cases.len(), people);
+        let run = Run {
+            cases: cases.clone(),
+            requirements: suite.requirements.clone(),
+            shard: part.clone(),
+            spoken: args.format == Format::Json,
+            deviations: suite.deviations.clone(),
+            place: place.clone(),
+            out: args.out.clone(),
+            state_dir: global.state_dir(),
+            jobs,
+            cancel: cancel.clone(),
+            print_target: args.print_target,
+            fail_fast: args.fail_fast,
+        };
+        let outcome = run.perform(&progress).await;
+        progress.finish();
+        let told = outcome.and_then(|record| {
+            publish::tell(&record, &args.out, people, &args.github)?;
+            Ok(run::exit(&record))
+        });
+        if args.repeat > 1 {
+            people.line(format!("round {round} of {}", args.repeat));
+        }
+        let goes_on = matches!(told, Ok(Exit::Conformant));
+        ended = told;
+        if !goes_on {
+            break;
+        }
+    }
     signals.abort();
     if let Some(limit) = limit {
         limit.abort();
     }
-    let record = outcome?;
-    publish::tell(&record, &args.out, people, &args.github)?;
-    Ok(run::exit(&record))
+    Ok(unless_faulty(ended?, &suite.faults))
 }
 
 /// Of the selected cases, those that were red in the last run.
@@ -235,12 +266,14 @@ fn man(args: &ManArgs) -> Result<Exit, Stop> {
 }
 
 async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
-    let (_, cases) = select(&args.suite)?;
-    let place = targets::place(&args.target, defects::Defects::default(), &global.state_dir())?;
-    let capabilities = place.capabilities();
-    let mut runs = 0;
+    let (suite, cases) = select(&args.suite)?;
+    let place = targets::place(&args.target, &suite.images, defects::Defects::default(), &global.state_dir())?;
+    let offer = place.offer();
+    // Where a run would not begin, nothing would run.
+    let fit = place.preflight().await;
+    let (mut runs, mut blocked) = (0, 0);
     for case in &cases {
-        match plan::decide(case, &capabilities) {
+        let (word, what) = match plan::foresee(case, &offer) {
             Decision::Runs => {
                 runs += 1;
                 let alone = match (case.alone(), place.opens_in_no_time()) {
@@ -248,26 +281,44 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
                     (true, false) => "  (while no other case runs)",
                     (false, _) => "",
                 };
-                console::say(format!("          runs  {}{alone}", case.id));
+                (if fit.is_ok() { "runs" } else { "applicable" }, alone.to_owned())
             }
             Decision::NotApplicable { missing } => {
                 let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                console::say(format!("not applicable  {}  the target lacks {}", case.id, missing.join(", ")));
+                ("not applicable", format!("  the target lacks {}", missing.join(", ")))
             }
-        }
+            Decision::Unsuited { why } => ("not applicable", format!("  {why}")),
+            Decision::Blocked { why } => {
+                blocked += 1;
+                ("blocked", format!("  {why}"))
+            }
+        };
+        console::say(format!("{word:>14}  {}{what}", case.id));
     }
-    console::say(format!("{runs} of {} scenarios would run", cases.len()));
-    place.preflight().await?;
-    Ok(if runs == 0 { Exit::NothingRan } else { Exit::Conformant })
+    if let Err(stop) = fit {
+        console::say(format!("0 of {} scenarios would run: the target is not fit", cases.len()));
+        return Err(stop);
+    }
+    let more = if blocked > 0 { format!(", {blocked} would be blocked") } else { String::new() };
+    console::say(format!("{runs} of {} scenarios would run{more}", cases.len()));
+    let exit = if blocked > 0 {
+        Exit::CaseFailed
+    } else if runs == 0 {
+        Exit::NothingRan
+    } else {
+        Exit::Conformant
+    };
+    Ok(unless_faulty(exit, &suite.faults))
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Stop> {
-    let (_, cases) = select(&args.suite)?;
+    let (suite, cases) = select(&args.suite)?;
     for case in &cases {
         let requirements: Vec<&str> = case.scenario.requirements.iter().map(|id| id.value.as_str()).collect();
-        console::say(format!("{}  {}  [{}]", case.id, case.scenario.title.value, requirements.join(", ")));
+        let named = if requirements.is_empty() { String::new() } else { format!("  [{}]", requirements.join(", ")) };
+        console::say(format!("{}  {}{named}", case.id, case.scenario.title.value));
     }
-    Ok(Exit::Conformant)
+    Ok(unless_faulty(Exit::Conformant, &suite.faults))
 }
 
 fn diff(args: &DiffArgs) -> Result<Exit, Stop> {
@@ -294,7 +345,7 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
         defects::all().iter().for_each(|(name, sentence)| console::say(format!("{name}  {sentence}")));
         return Ok(Exit::Conformant);
     }
-    let (_, cases) = select(&args.suite)?;
+    let (suite, cases) = select(&args.suite)?;
     environment::preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
     let _out = OutFolder::claim(&args.out)?;
     let cancel = CancellationToken::new();
@@ -302,14 +353,17 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
     let matrix = Matrix {
         cases,
         jobs: jobs(args.jobs, &Place::Embedded(Box::default())),
-        environment: Options::default(),
+        environment: Options {
+            images: stand_ins::programs(&stand_ins::all(&[], &suite.images))?,
+            ..Options::default()
+        },
         out: args.out.clone(),
         state_dir: global.state_dir(),
         cancel: cancel.clone(),
     };
     let pairs = matrix.perform(sabotage::tell).await;
     signals.abort();
-    sabotage::conclude(&pairs, cancel.is_cancelled())
+    Ok(unless_faulty(sabotage::conclude(&pairs, cancel.is_cancelled())?, &suite.faults))
 }
 
 async fn sweep(args: SweepArgs, global: &Global) -> Result<Exit, Stop> {

@@ -1,18 +1,22 @@
 //! Scenarios as tests: one trial each, under `cargo test` and nextest.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio_util::sync::CancellationToken;
+use wi_model::parse::InvalidScenario;
 use wi_model::plan::Case;
 use wi_model::record::{Outcome, Record};
 
 use crate::environment::{Options, Program, Webhook};
 use crate::place::Place;
 use crate::pool::Pool;
-use crate::{console, defects, scenarios};
+use crate::sabotage::{Noticed, noticed, shows_at};
+use crate::scenarios::{Reading, Source};
+use crate::{console, defects, scenarios, stand_ins};
 
 /// A folder of scenarios as a test program. Use it from a test with `harness = false`:
 ///
@@ -27,16 +31,18 @@ pub struct Conformance {
     evidence: PathBuf,
     environment: Options,
     saboteurs: bool,
+    strict: bool,
 }
 
 impl Conformance {
-    /// The scenarios of a folder; it holds a `requirements.yaml` too.
+    /// The scenarios of a folder. It may hold a catalogue, `requirements.yaml`.
     pub fn new(scenarios: impl Into<PathBuf>) -> Self {
         Conformance {
             scenarios: scenarios.into(),
             evidence: PathBuf::from("reports/tests"),
             environment: Options::default(),
             saboteurs: false,
+            strict: false,
         }
     }
 
@@ -68,19 +74,28 @@ impl Conformance {
         self
     }
 
+    /// Demands of every scenario that it names requirements of the catalogue, and mutants that turn it red.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
     /// Runs the trials that the command line selects, with libtest's own flags.
-    pub fn main(self) -> ExitCode {
+    pub fn main(mut self) -> ExitCode {
         crate::entry();
         let arguments = Arguments::from_args();
         let known = defects::all();
         let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
-        let suite = match scenarios::load(&self.scenarios, &names) {
-            Ok(suite) => suite,
-            Err(faults) => {
-                faults.iter().for_each(|fault| console::tell(fault.to_string()));
-                return ExitCode::from(2);
+        let reading = Reading { mutants: &names, strict: self.strict };
+        let suite = scenarios::load(&[Source::Folder(self.scenarios.clone())], reading);
+        match stand_ins::programs(&stand_ins::all(&[], &suite.images)) {
+            Ok(programs) => self.environment.images.extend(programs),
+            Err(stop) => {
+                stop.lines.iter().for_each(console::tell);
+                return stop.exit.into();
             }
-        };
+        }
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => Arc::new(runtime),
             Err(error) => {
@@ -90,6 +105,7 @@ impl Conformance {
         };
         let bench = Arc::new(self.bench());
         let mut trials: Vec<Trial> = suite.cases.iter().map(|case| trial(case, None, &bench, &runtime)).collect();
+        trials.extend(unusable(&suite.faults));
         if self.saboteurs {
             for case in &suite.cases {
                 trials.extend(
@@ -122,6 +138,18 @@ impl Conformance {
         );
         Bench { pool, environment: self.environment.clone(), run_id, state, evidence: self.evidence.clone() }
     }
+}
+
+/// A trial that fails for each file that cannot be used; the others run.
+fn unusable(faults: &[InvalidScenario]) -> Vec<Trial> {
+    let mut by_file: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for fault in faults {
+        by_file.entry(&fault.path).or_default().push(fault.to_string());
+    }
+    let trial = |(file, told): (&str, Vec<String>)| {
+        Trial::test(format!("{file} can be used"), move || Err(Failed::from(told.join("\n"))))
+    };
+    by_file.into_iter().map(trial).collect()
 }
 
 /// What trials share.
@@ -170,13 +198,27 @@ fn trial(case: &Case, saboteur: Option<String>, bench: &Arc<Bench>, runtime: &Ar
             return Err(Failed::from("the run has ended"));
         };
         let record = runtime.block_on(bench.run(&case, saboteur.as_deref()));
-        match (&saboteur, record.outcome) {
-            (None, Outcome::Pass | Outcome::ExpectedFail) | (Some(_), Outcome::Fail) => Ok(Completion::Completed),
-            (_, Outcome::NotApplicable) => Ok(Completion::ignored_with(record.reason.unwrap_or_default())),
-            (None, _) => Err(Failed::from(wi_report::case_text(&record))),
-            (Some(defect), outcome) => {
+        let Some(mutant) = &saboteur else {
+            return match record.outcome {
+                Outcome::Pass | Outcome::ExpectedFail => Ok(Completion::Completed),
+                Outcome::NotApplicable => Ok(Completion::ignored_with(record.reason.unwrap_or_default())),
+                Outcome::Fail | Outcome::UnexpectedPass | Outcome::Blocked => {
+                    Err(Failed::from(wi_report::case_text(&record)))
+                }
+            };
+        };
+        let id = &case.id;
+        match (record.outcome, noticed(&record, mutant)) {
+            (Outcome::NotApplicable, _) => Ok(Completion::ignored_with(record.reason.unwrap_or_default())),
+            (_, Noticed::Killed) => Ok(Completion::Completed),
+            (_, Noticed::RedElsewhere(hop)) => Err(Failed::from(format!(
+                "{id} must turn red under {mutant} at {}, and did so at {hop}, for another reason:\n{}",
+                shows_at(mutant),
+                wi_report::case_text(&record)
+            ))),
+            (outcome, Noticed::Survived) => {
                 let reason = record.reason.unwrap_or_else(|| "no expectation noticed".to_owned());
-                Err(Failed::from(format!("{} must turn red under {defect}, and was: {outcome}: {reason}", case.id)))
+                Err(Failed::from(format!("{id} must turn red under {mutant}, and was: {outcome}: {reason}")))
             }
         }
     })

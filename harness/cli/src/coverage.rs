@@ -7,8 +7,12 @@ use crate::{console, defects, targets};
 
 /// Prints which scenario shows which requirement on a target, and what none shows. Touches nothing.
 pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Stop> {
-    let suite = load(&args.scenarios)?;
-    let place = targets::place(&args.target, defects::Defects::default(), &global.state_dir())?;
+    let suite = load(&args.from, false);
+    if !suite.faults.is_empty() {
+        let lines = suite.faults.iter().map(ToString::to_string).collect();
+        return Err(Stop { exit: Exit::Usage, lines });
+    }
+    let place = targets::place(&args.target, &suite.images, defects::Defects::default(), &global.state_dir())?;
     let name = match &args.target.target {
         TargetName::Embedded => "embedded".to_owned(),
         TargetName::Kind => "kind".to_owned(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use wi_model::verdict::Hop;
+
 /// Every defect that a scenario may name, with a sentence.
 pub(crate) fn all() -> Vec<(String, String)> {
     let of = |part: &'static str, breaks: &'static [(&'static str, &'static str)]| {
@@ -12,6 +14,79 @@ pub(crate) fn all() -> Vec<(String, String)> {
         wi_embedded_cluster::DEFECTS.iter().chain(wi_azure_emulator::DEFECTS).chain(wi_model::sabotage::SETUP_DEFECTS);
     injected.chain(rest.map(|(name, sentence)| ((*name).to_owned(), (*sentence).to_owned()))).collect()
 }
+
+/// The hops at which a scenario may turn red because of a mutant. Red anywhere else is red for another reason.
+pub(crate) fn hops(mutant: &str) -> &'static [Hop] {
+    let declared = SHOWS.iter().find(|(names, _)| names.contains(&mutant)).map(|(_, hops)| *hops);
+    declared.unwrap_or_else(|| match mutant.split_once('/').map_or("", |(part, _)| part) {
+        "webhook" | "admission" => &[Hop::Admission],
+        "issuer" | "tokens" => &[Hop::Token],
+        "entra" | "proxy" => &[Hop::Exchange],
+        "vault" => &[Hop::Secret],
+        "arm" => &[Hop::SetUp],
+        // A mutant of the set-up says itself where it shows.
+        _ => &[],
+    })
+}
+
+/// The mutants of the set-up, and those that show elsewhere than where the part that carries them stands. Several hops are
+/// named where scenarios look at different ones: a wrong client id is seen in the pod, and in what its program is answered.
+pub(crate) const SHOWS: &[(&[&str], &[Hop])] = &[
+    (
+        &[
+            "setup/forgets-pod-label",
+            "setup/adds-pod-label",
+            "setup/keeps-webhook",
+            "setup/forgets-account-annotations",
+            "setup/widens-rights",
+            "setup/asks-for-proxy",
+            "setup/creates-accounts",
+            "setup/forgets-policy",
+            "setup/forgets-namespace-labels",
+            "setup/skips-patch",
+            "setup/skips-delete",
+            "setup/skips-webhook",
+            "tokens/ignores-automount",
+        ],
+        &[Hop::Admission],
+    ),
+    (
+        &["setup/forgets-federated-credential", "setup/trusts-this-pod", "setup/asks-in-order", "setup/skips-trust"],
+        &[Hop::Exchange],
+    ),
+    (
+        &[
+            "setup/forgets-access-policy",
+            "setup/grants-every-principal",
+            "setup/stores-a-credential",
+            "setup/reads-everything",
+            "setup/swaps-access-model",
+            "setup/skips-secret",
+            "setup/skips-grant",
+            "setup/stores-another-secret",
+        ],
+        &[Hop::Secret],
+    ),
+    (
+        &[
+            "setup/forgets-client-id",
+            "setup/adds-client-id",
+            "setup/forgets-skip-annotation",
+            "webhook/wrong-client-id",
+            "webhook/needs-automount",
+        ],
+        &[Hop::Admission, Hop::Exchange],
+    ),
+    // A pod without its proxy has nobody to ask, and says so when it runs.
+    (&["setup/forgets-pod-annotations", "webhook/ignores-proxy-annotation"], &[Hop::Admission, Hop::Pod]),
+    // Settings with which the webhook must not start are judged before there is a pod.
+    (&["setup/forgets-settings"], &[Hop::SetUp, Hop::Admission]),
+    (&["setup/skips-fault"], &[Hop::Exchange, Hop::Secret]),
+    (&["setup/skips-issuer", "issuer/unpublished-key"], &[Hop::Token, Hop::Exchange]),
+    (&["setup/skips-time"], &[Hop::Admission, Hop::Token, Hop::Exchange]),
+    // A pod that is given no token does not start.
+    (&["tokens/needs-automount"], &[Hop::Pod]),
+];
 
 /// The defects that an environment is started with.
 #[derive(Debug, Clone, Default)]

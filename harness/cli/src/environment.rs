@@ -13,6 +13,7 @@ use std::time::Duration;
 use wi_azure_emulator::AzureEmulator;
 use wi_embedded_cluster::EmbeddedCluster;
 use wi_model::capability::Capability;
+use wi_model::plan::{Kinds, Offer};
 use wi_model::secret::Secret;
 use wi_model::target::{AzureTarget, ClusterTarget, Credential, PodAdditions, Target, WebhookUnderTest};
 use wi_process_node::{Door, ProcessNode};
@@ -44,6 +45,8 @@ pub struct Options {
     pub(crate) defects: Defects,
     /// Settings of the webhook that a case asks for.
     pub(crate) settings: BTreeMap<String, String>,
+    /// The issuer that a case asks for; one of this environment's own when `None`.
+    pub(crate) issuer: Option<String>,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             state_dir: None,
             defects: Defects::default(),
             settings: BTreeMap::new(),
+            issuer: None,
         }
     }
 }
@@ -115,6 +119,22 @@ pub(crate) fn capabilities(webhook: &Webhook) -> BTreeSet<Capability> {
     all
 }
 
+/// What such an environment offers, before it is started.
+pub(crate) fn offer(options: &Options) -> Offer {
+    let named = options.images.iter().map(|(name, _)| name.clone());
+    let built_in = wi_quickstart::images::all().map(|(name, _)| name.to_owned());
+    let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"].map(str::to_owned);
+    let webhooks = (options.webhook != Webhook::None).then(|| webhook::NAMESPACE.to_owned());
+    Offer {
+        capabilities: capabilities(&options.webhook),
+        kinds: Kinds::These(wi_embedded_cluster::serves),
+        images: Some(named.chain(built_in).collect()),
+        namespaces: Some(namespaces.into_iter().chain(webhooks).collect()),
+        kubernetes: Some(wi_embedded_cluster::Options::default().version),
+        profile: options.webhook.under_test().profile,
+    }
+}
+
 /// Checks that this machine can run pods.
 ///
 /// # Errors
@@ -150,13 +170,15 @@ impl Environment {
         let time = Clock::new();
         let clock = time.read();
         let routes: Arc<Routes> = Arc::default();
+        let usual = wi_embedded_cluster::Options::default();
         let cluster_options = wi_embedded_cluster::Options {
+            issuer: options.issuer.clone().unwrap_or_else(|| usual.issuer.clone()),
             clock: clock.clone(),
             clock_moved: time.moves(),
             advance: Some(time.advance()),
             dialer: dialer(routes.clone()),
             defects: options.defects.cluster(),
-            ..wi_embedded_cluster::Options::default()
+            ..usual
         };
         let cluster = EmbeddedCluster::start(cluster_options).await.map_err(EnvironmentError::Cluster)?;
 

@@ -29,7 +29,7 @@ impl Exit {
     pub const ALL: [(Exit, &str); 7] = [
         (Exit::Conformant, "conformant: every case that ran came out as it should"),
         (Exit::CaseFailed, "a case failed, was blocked, or passed unexpectedly"),
-        (Exit::Usage, "bad usage, or a scenario that cannot be read"),
+        (Exit::Usage, "bad usage, or a scenario that cannot be read; the others ran"),
         (Exit::NothingRan, "nothing ran: no case selected, or none applicable here"),
         (Exit::TargetUnfit, "the target is not fit to run on"),
         (Exit::LeftBehind, "something was left behind; `wi-conformance sweep` removes it"),

@@ -35,6 +35,7 @@ mod sabotage;
 mod scenarios;
 mod shard;
 mod signal;
+mod stand_ins;
 mod standing;
 mod sweep;
 mod targets;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wi_model::capability::Capability;
-use wi_model::plan::Case;
+use wi_model::plan::{Case, Offer};
 use wi_model::record::Phase;
 use wi_model::target::Target;
 
@@ -42,13 +42,23 @@ impl Place {
         }
     }
 
+    /// What is known of it before it is opened: by this plans tell what runs will do, and runs decide.
+    pub(crate) fn offer(&self) -> Offer {
+        match self {
+            Place::Embedded(options) => environment::offer(options),
+            Place::Real(options) => options.offer(),
+            Place::Aks(options) => Offer { capabilities: options.capabilities(), ..Offer::default() },
+        }
+    }
+
     /// The same place as a case that has it alone asks for it.
     pub(crate) fn for_case(&self, case: &Case) -> Place {
         match self {
             Place::Embedded(options) => {
                 let wanted = &case.scenario.given.webhook_settings;
                 let settings = wanted.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect();
-                Place::Embedded(Box::new(environment::Options { settings, ..(**options).clone() }))
+                let issuer = case.scenario.given.issuer.as_ref().map(|issuer| issuer.value.clone());
+                Place::Embedded(Box::new(environment::Options { settings, issuer, ..(**options).clone() }))
             }
             Place::Real(_) | Place::Aks(_) => self.clone(),
         }

@@ -8,7 +8,7 @@ use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
 use wi_engine::{CaseOptions, Event, Ledger, Session};
 use wi_model::located::Text;
-use wi_model::plan::{self, Case, Decision, decide};
+use wi_model::plan::{self, Case, Decision};
 use wi_model::record::{Check, Environment as Described, Failure, Outcome, Phase, Record};
 use wi_model::secret::Secret;
 use wi_model::verdict::Hop;
@@ -114,9 +114,14 @@ impl Pool {
 
     /// Runs a case, or says why it cannot run here.
     pub(crate) async fn run(&self, case: &Case, on_event: OnEvent<'_>) -> Record {
-        if let Decision::NotApplicable { missing } = decide(case, &self.place.capabilities()) {
-            let words: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            return unrun(case, Outcome::NotApplicable, format!("the target lacks {}", words.join(", ")));
+        match plan::foresee(case, &self.place.offer()) {
+            Decision::Runs => {}
+            Decision::NotApplicable { missing } => {
+                let words: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                return unrun(case, Outcome::NotApplicable, format!("the target lacks {}", words.join(", ")));
+            }
+            Decision::Unsuited { why } => return unrun(case, Outcome::NotApplicable, why),
+            Decision::Blocked { why } => return unrun(case, Outcome::Blocked, why),
         }
         let options = CaseOptions { evidence_root: self.evidence.clone(), cancel: self.cancel.clone() };
         if case.alone() && self.place.opens_in_no_time() {

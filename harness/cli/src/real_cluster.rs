@@ -12,6 +12,7 @@ mod installation;
 mod issuer;
 mod kind;
 mod lifeline;
+mod look;
 mod node;
 mod standing;
 mod sweep;
@@ -21,12 +22,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kube::config::Kubeconfig;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use wi_engine::RUN_LABEL;
 use wi_model::capability::Capability;
+use wi_model::plan::{Kinds, Offer};
 use wi_model::record::Phase;
 use wi_model::secret::{Secret, sha256_hex};
 use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
@@ -42,6 +43,7 @@ use holdings::Holdings;
 use image::{Image, Layer};
 use images::webhook_image;
 use installation::Registered;
+use look::{Given, Looked};
 use standing::Standing;
 
 pub(crate) use files::write_private;
@@ -109,6 +111,8 @@ pub(crate) struct Options {
     pub(crate) image_program: Option<PathBuf>,
     /// Archives of further images, for nodes.
     pub(crate) archives: Vec<PathBuf>,
+    /// Images of manifests, and the image of ours that takes the place of each.
+    pub(crate) stand_ins: Vec<(String, String)>,
     pub(crate) state_dir: PathBuf,
 }
 
@@ -145,6 +149,7 @@ impl Options {
             Capability::IssuerControl,
             Capability::WebhookSettings,
             Capability::WebhookUpgrade,
+            Capability::ChosenIssuer,
         ] {
             all.remove(&other);
         }
@@ -159,6 +164,22 @@ impl Options {
             Webhook::Reference { .. } | Webhook::Manifests { .. } => {}
         }
         all
+    }
+
+    /// What is known of such a cluster, before it is there.
+    pub(crate) fn offer(&self) -> Offer {
+        let new = matches!(self.which, Which::New(_));
+        let namespaces =
+            ["default", "kube-system", "kube-public", "kube-node-lease", "local-path-storage"].map(str::to_owned);
+        Offer {
+            capabilities: self.capabilities(),
+            kinds: if new { Kinds::Own } else { Kinds::Unknown },
+            // Nodes pull what there is.
+            images: None,
+            namespaces: new.then(|| namespaces.into()),
+            kubernetes: None,
+            profile: self.under_test(None).profile,
+        }
     }
 
     fn under_test(&self, registered: Option<&Registered>) -> WebhookUnderTest {
@@ -186,16 +207,20 @@ impl Options {
     }
 }
 
-/// Checks that Docker and kind can be had, without touching anything.
+/// Checks everything that a run would refuse to begin for, without touching anything.
 ///
 /// # Errors
 /// One line with the remedy.
 pub(crate) async fn preflight(options: &Options) -> Result<(), String> {
-    Docker::connect().await?;
-    if !matches!(options.which, Which::Named { .. }) {
-        kind::clusters().await?;
+    let docker = Docker::connect().await?;
+    if let Which::New(new) = &options.which {
+        let there = kind::clusters().await?;
+        new.name.as_ref().map_or(Ok(()), |name| new.is_free(name, &there))?;
+    } else {
+        let given = Given::of(&options.which).await?;
+        Looked::at(&given, &options.which, &docker).await?;
     }
-    Ok(())
+    Layer::of(options.image_program.as_deref()).map(|_| ()).map_err(|error| crate::exit::chain(&error))
 }
 
 impl RealCluster {
@@ -374,55 +399,29 @@ impl Builder<'_> {
     }
 
     async fn cluster(&self, docker: &Docker) -> Result<Found, String> {
-        let (name, given, wanted, standing) = match &self.options.which {
+        let mut standing = None;
+        let given = match &self.options.which {
             Which::New(new) => {
                 let name = new.name.clone().unwrap_or_else(|| format!("wi{}", self.suffix()));
                 let kubeconfig = self.create(docker, new, &name).await?;
-                (Some(name), kubeconfig, None, None)
+                Given { name: Some(name), kubeconfig, context: None }
             }
             Which::Standing { name } => {
-                if !kind::clusters().await?.contains(name) {
-                    return Err(format!("kind has no cluster {name}; `wi-conformance up kind --name {name}` makes it"));
-                }
-                let standing = Standing::read(&self.options.state_dir, name);
-                (Some(name.clone()), kind::kubeconfig(name).await?, None, standing)
+                let given = Given::of(&self.options.which).await?;
+                standing = Standing::read(&self.options.state_dir, name);
+                given
             }
-            Which::Named { cluster, .. } => (None, cluster.kubeconfig.clone(), cluster.context.as_deref(), None),
+            Which::Named { .. } => Given::of(&self.options.which).await?,
         };
-        let context = beside::context(&given, wanted).map_err(|why| format!("the kubeconfig is not usable: {why}"))?;
-        let name = name.unwrap_or_else(|| context.name.clone());
-        let kubeconfig = only(&given, &context.name)?;
-        let client = kubernetes::client(&kubeconfig, None).await?;
-        let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(client.clone());
-        let nodes = nodes.list(&kube::api::ListParams::default()).await;
-        let nodes = nodes.map_err(|error| {
-            format!("the cluster at {} does not answer: {}", context.server, kubernetes::sentence(&error))
-        })?;
-        if let Which::Named { confirmed: false, .. } = self.options.which
-            && let Some(why) =
-                looks_like_production(&context.name, context.server.as_str(), &nodes.items, guard::MANY_NODES)
-        {
-            return Err(format!("this cluster looks like production: {why}; say --yes if a test run may use it"));
-        }
-        let ready = |node: &k8s_openapi::api::core::v1::Node| {
-            let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-        };
-        if !nodes.items.iter().any(ready) {
-            return Err(format!(
-                "no node of cluster {name} is ready, so no pod would run; `kubectl get nodes` says more"
-            ));
-        }
-        let place = beside::find(docker, &context.server).await?;
-        write_private(&self.folder.join(holdings::KUBECONFIG), &kubeconfig)
+        let looked = Looked::at(&given, &self.options.which, docker).await?;
+        write_private(&self.folder.join(holdings::KUBECONFIG), &looked.kubeconfig)
             .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        let Looked { name, kubeconfig, context, place, client } = looked;
         Ok(Found { name, kubeconfig, context, place, client, standing })
     }
 
     async fn create(&self, docker: &Docker, new: &NewCluster, name: &str) -> Result<String, String> {
-        if kind::clusters().await?.iter().any(|there| there == name) {
-            return Err(format!("kind has a cluster {name} already; use it with --reuse, or give another --name"));
-        }
+        new.is_free(name, &kind::clusters().await?)?;
         if let Some(image) = &new.node_image
             && !docker.has_image(image).await?
         {
@@ -543,11 +542,4 @@ impl Builder<'_> {
             }
         }
     }
-}
-
-/// A kubeconfig with the wanted context as its current one, so that whoever reads it later needs to know no more.
-fn only(kubeconfig: &str, context: &str) -> Result<String, String> {
-    let mut parsed = Kubeconfig::from_yaml(kubeconfig).map_err(|error| crate::exit::chain(&error))?;
-    parsed.current_context = Some(context.to_owned());
-    serde_json::to_string(&parsed).map_err(|error| error.to_string())
 }

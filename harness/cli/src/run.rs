@@ -18,7 +18,7 @@ use wi_report::{Event as Logged, Shard};
 
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
-use crate::pool::Pool;
+use crate::pool::{Pool, unrun};
 use crate::progress::Progress;
 use crate::reports::{Journal, OutFolder};
 
@@ -37,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) cancel: CancellationToken,
     /// Whether the target is printed, once it is open.
     pub(crate) print_target: bool,
+    /// Whether no further case begins once one has failed.
+    pub(crate) fail_fast: bool,
 }
 
 /// For each case that runs, this many may be removing what they made.
@@ -108,6 +110,7 @@ impl Run {
         // A verdict is told once, as soon as there is one.
         let told = Mutex::new(HashSet::new());
         let interrupted = AtomicBool::new(false);
+        let failed = AtomicBool::new(false);
         let tell = |record: &Record| {
             if !told.lock().is_ok_and(|mut told| told.insert(record.id.clone())) {
                 return;
@@ -116,6 +119,7 @@ impl Run {
             if record.outcome == Outcome::Blocked && self.cancel.is_cancelled() {
                 interrupted.store(true, Ordering::Relaxed);
             }
+            failed.fetch_or(record.outcome.is_red(), Ordering::Relaxed);
             journal.tell(&Logged::CaseJudged { record: Box::new(record.clone()) });
             progress.ended(record);
         };
@@ -149,7 +153,11 @@ impl Run {
                 if let (Ok(place), Ok(mut taken)) = (places.acquire().await, taken.lock()) {
                     taken.insert(case.id.clone(), place);
                 }
-                let record = judge(pool.run(case, &on_event).await);
+                let record = if self.fail_fast && failed.load(Ordering::Relaxed) {
+                    unrun(case, Outcome::Blocked, "not begun: another case failed before it (--fail-fast)".to_owned())
+                } else {
+                    judge(pool.run(case, &on_event).await)
+                };
                 tell(&record);
                 give_up_place(&case.id);
             });

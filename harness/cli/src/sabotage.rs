@@ -1,4 +1,4 @@
-//! The saboteur matrix: each scenario under each of its saboteurs must turn red.
+//! The matrix of mutants: each scenario under each of its mutants must turn red, and for that mutant.
 
 use std::path::PathBuf;
 
@@ -6,26 +6,60 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use wi_model::plan::Case;
 use wi_model::record::{Outcome, Record};
+use wi_model::verdict::Hop;
 
 use crate::console;
-use crate::defects::Defects;
+use crate::defects::{self, Defects};
 use crate::environment::Options;
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
 use crate::pool::Pool;
 
-/// A scenario under a saboteur, and what came of it.
+/// A scenario under a mutant, and what came of it.
 pub(crate) struct Pair {
     pub(crate) id: String,
     pub(crate) defect: String,
     pub(crate) record: Record,
 }
 
-impl Pair {
-    /// Whether the scenario noticed. Being blocked is not noticing: then the defect broke the set-up, not the product.
-    pub(crate) fn killed(&self) -> bool {
-        self.record.outcome == Outcome::Fail
+/// Whether a scenario noticed a mutant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noticed {
+    /// It turned red at a hop where the mutant shows.
+    Killed,
+    /// It turned red at another hop: for another reason, which says nothing of the mutant.
+    RedElsewhere(Hop),
+    /// It did not turn red. Being blocked is not noticing: then the mutant broke the set-up, not the product.
+    Survived,
+}
+
+/// Whether a record is that of a scenario which noticed a mutant: the first hop that broke decides.
+pub(crate) fn noticed(record: &Record, mutant: &str) -> Noticed {
+    match record.failures.first() {
+        Some(failure) if record.outcome == Outcome::Fail => {
+            if defects::hops(mutant).contains(&failure.hop) {
+                Noticed::Killed
+            } else {
+                Noticed::RedElsewhere(failure.hop)
+            }
+        }
+        _ => Noticed::Survived,
     }
+}
+
+impl Noticed {
+    fn word(self) -> &'static str {
+        match self {
+            Noticed::Killed => "killed",
+            Noticed::RedElsewhere(_) => "red-elsewhere",
+            Noticed::Survived => "SURVIVED",
+        }
+    }
+}
+
+/// The hops at which a mutant shows, in words.
+pub(crate) fn shows_at(mutant: &str) -> String {
+    defects::hops(mutant).iter().map(|hop| hop.word()).collect::<Vec<_>>().join(" or ")
 }
 
 /// What to prove, and how.
@@ -86,21 +120,24 @@ pub(crate) async fn sabotaged(
     record
 }
 
-/// A pair's end in lines: the second says how the scenario noticed.
+/// A pair's end in lines: the second says how the scenario noticed, or what it noticed instead.
 pub(crate) fn tell(pair: &Pair) {
-    let word = if pair.killed() { "killed" } else { "SURVIVED" };
-    console::say(format!("{word:>10}  {}  under {}  {} ms", pair.id, pair.defect, pair.record.duration_ms));
-    match pair.record.failures.first() {
-        Some(failure) if pair.killed() => {
+    let noticed = noticed(&pair.record, &pair.defect);
+    console::say(format!("{:>13}  {}  under {}  {} ms", noticed.word(), pair.id, pair.defect, pair.record.duration_ms));
+    match (pair.record.failures.first(), noticed) {
+        (Some(failure), Noticed::Killed | Noticed::RedElsewhere(_)) => {
             let place = format!("{}:{}:{}", pair.record.file, failure.at.line, failure.at.column);
             console::say(format!(
-                "            at {}: expected {}; observed {}  ({place})",
+                "               at {}: expected {}; observed {}  ({place})",
                 failure.hop, failure.expected, failure.observed
             ));
+            if let Noticed::RedElsewhere(_) = noticed {
+                console::say(format!("               {} shows at {}", pair.defect, shows_at(&pair.defect)));
+            }
         }
         _ => {
             let reason = pair.record.reason.as_deref().unwrap_or("no expectation noticed");
-            console::say(format!("            {}: {reason}", pair.record.outcome));
+            console::say(format!("               {}: {reason}", pair.record.outcome));
         }
     }
 }
@@ -111,9 +148,59 @@ pub(crate) fn conclude(pairs: &[Pair], interrupted: bool) -> Result<Exit, Stop> 
         return Ok(Exit::Interrupted);
     }
     if pairs.is_empty() {
-        return Err(Stop::new(Exit::NothingRan, "no scenario selected; `wi-conformance list` shows their ids"));
+        return Err(Stop::new(Exit::NothingRan, "no selected scenario names a mutant"));
     }
-    let survived = pairs.iter().filter(|pair| !pair.killed()).count();
-    console::say(format!("{} pairs: {} killed, {survived} survived", pairs.len(), pairs.len() - survived));
-    Ok(if survived == 0 { Exit::Conformant } else { Exit::CaseFailed })
+    let count =
+        |wanted: fn(Noticed) -> bool| pairs.iter().filter(|pair| wanted(noticed(&pair.record, &pair.defect))).count();
+    let killed = count(|noticed| noticed == Noticed::Killed);
+    let elsewhere = count(|noticed| matches!(noticed, Noticed::RedElsewhere(_)));
+    let survived = count(|noticed| noticed == Noticed::Survived);
+    console::say(format!("{} pairs: {killed} killed, {elsewhere} red elsewhere, {survived} survived", pairs.len()));
+    Ok(if killed == pairs.len() { Exit::Conformant } else { Exit::CaseFailed })
+}
+
+#[cfg(test)]
+mod tests {
+    use wi_model::located::Position;
+    use wi_model::plan::Case;
+    use wi_model::record::Failure;
+
+    use super::*;
+
+    fn red(hop: Hop) -> Record {
+        let scenario = "title: t\nwhen:\n  - create-pod: { name: p, image: i }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
+        let scenario = wi_model::parse::scenario("s.yaml", scenario.as_bytes()).unwrap();
+        let case = Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None };
+        let failure = Failure {
+            hop,
+            expected: "e".into(),
+            observed: "o".into(),
+            advice: None,
+            at: Position::default(),
+            looks: 1,
+            waited_ms: 0,
+        };
+        Record { outcome: Outcome::Fail, failures: vec![failure], ..Record::begin(&case, String::new()) }
+    }
+
+    #[test]
+    fn a_mutant_is_killed_only_at_a_hop_where_it_shows() {
+        assert_eq!(noticed(&red(Hop::Secret), "vault/refuses-everyone"), Noticed::Killed);
+        assert_eq!(noticed(&red(Hop::Admission), "vault/refuses-everyone"), Noticed::RedElsewhere(Hop::Admission));
+        let blocked = Record { outcome: Outcome::Blocked, ..red(Hop::Secret) };
+        assert_eq!(noticed(&blocked, "vault/refuses-everyone"), Noticed::Survived);
+    }
+
+    #[test]
+    fn every_mutant_declares_where_it_shows_and_none_shows_everywhere() {
+        for (name, sentence) in defects::all() {
+            let hops = defects::hops(&name);
+            assert!((1..4).contains(&hops.len()), "{name} ({sentence}) shows at {hops:?}: say at which hop");
+        }
+        for names in defects::SHOWS.iter().map(|(names, _)| *names) {
+            for name in names {
+                assert!(defects::all().iter().any(|(known, _)| known == name), "there is no mutant {name}");
+            }
+        }
+    }
 }

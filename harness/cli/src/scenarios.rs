@@ -1,135 +1,214 @@
-//! A folder of scenario files: one behaviour a file, path = id.
+//! A suite of scenario files: one behaviour a file, path = id.
+
+mod source;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use serde::Deserialize;
 use wi_model::catalogue::{self, Catalogue, Deviation};
 use wi_model::parse::{self, InvalidScenario};
 use wi_model::plan::Case;
 use wi_model::scenario::LoadedObject;
 use wi_model::{located::Position, manifest, parse::Reason};
 
-use crate::input;
+pub(crate) use source::Source;
 
-/// Everything that a folder of scenarios holds.
-#[derive(Debug, Clone)]
+/// Everything that a suite holds.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Suite {
     /// The cases, in order of id.
     pub(crate) cases: Vec<Case>,
     /// The register of known deviations.
     pub(crate) deviations: Vec<Deviation>,
-    /// The requirements that they may name.
+    /// The requirements that they may name; empty where the suite keeps no catalogue.
     pub(crate) requirements: Catalogue,
+    /// Which program each image of its manifests stands for.
+    pub(crate) images: Vec<(String, String)>,
+    /// What is wrong with files that are not among the cases, in order of path.
+    pub(crate) faults: Vec<InvalidScenario>,
 }
 
-/// Loads a folder. Every fault of every file is reported, not just the first.
-///
-/// # Errors
-/// The faults, in order of path.
-pub(crate) fn load(folder: &Path, saboteurs: &[&str]) -> Result<Suite, Vec<InvalidScenario>> {
-    let shown = |path: &Path| path.display().to_string();
-    if !folder.is_dir() {
-        let advice = "no such folder; name the folder of scenarios with --scenarios";
-        return Err(vec![catalogue::unreadable(&shown(folder), advice)]);
-    }
-    let requirements_path = folder.join("requirements.yaml");
-    let requirements = read(&requirements_path)
-        .and_then(|bytes| catalogue::requirements(&shown(&requirements_path), &bytes))
-        .map_err(|fault| vec![fault])?;
-    let deviations_path = folder.join("deviations.yaml");
-    let deviations = if deviations_path.exists() {
-        read(&deviations_path)
-            .and_then(|bytes| catalogue::deviations(&shown(&deviations_path), &bytes))
-            .map_err(|fault| vec![fault])?
-    } else {
-        Vec::new()
-    };
-
-    let mut files = Vec::new();
-    walk(folder, &mut files).map_err(|fault| vec![fault])?;
-    let mut faults = Vec::new();
-    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
-    for path in files {
-        let id = id(folder, &path);
-        if let Some(first) = cases.get(&id) {
-            let reason = Reason::Twice("id", format!("{id}` (also {})", first.file).trim_end_matches('`').to_owned());
-            faults.push(InvalidScenario::new(&shown(&path), Position::default(), reason));
-            continue;
-        }
-        match case(&id, &path, &requirements, saboteurs) {
-            Ok(case) => _ = cases.insert(id, case),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    for deviation in &deviations {
-        if !cases.contains_key(&deviation.scenario) && faults.is_empty() {
-            let reason =
-                Reason::Unknown("scenario", deviation.scenario.clone(), "; deviations.yaml names it".to_owned());
-            faults.push(InvalidScenario::new(&shown(&deviations_path), Position::default(), reason));
-        }
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    Ok(Suite { cases: cases.into_values().collect(), deviations, requirements })
+/// What may be said of a whole suite, in `suite.yaml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct SuiteFile {
+    pods: SuitePods,
 }
 
-fn case(id: &str, path: &Path, requirements: &Catalogue, saboteurs: &[&str]) -> Result<Case, InvalidScenario> {
-    let shown = path.display().to_string();
-    let mut scenario = parse::scenario(&shown, &read(path)?)?;
-    catalogue::check(&shown, &scenario, requirements, saboteurs)?;
-    let beside = path.parent().unwrap_or(Path::new("."));
-    for manifests in parse::manifests_mut(&mut scenario) {
-        for file in manifests.files.clone() {
-            let manifest_path = beside.join(&file.value);
-            let bytes = read(&manifest_path)
-                .map_err(|fault| InvalidScenario::new(&shown, file.at, Reason::Yaml(fault.to_string())))?;
-            let manifest_shown = manifest_path.display().to_string();
-            let objects = manifest::objects(&manifest_shown, parse::text(&manifest_shown, &bytes)?)?;
-            let loaded = objects.into_iter().map(|object| LoadedObject { file: file.value.clone(), object });
-            manifests.loaded.extend(loaded);
-        }
-    }
-    parse::check_loaded(&shown, &scenario)?;
-    Ok(Case { id: id.to_owned(), file: shown, scenario, sabotage: None })
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct SuitePods {
+    /// Programs for image names: an image of ours, or a path beside the file.
+    images: BTreeMap<String, String>,
 }
 
-/// Folder and stem, with `/` on every system.
-fn id(folder: &Path, path: &Path) -> String {
-    let relative = path.strip_prefix(folder).unwrap_or(path).with_extension("");
-    relative.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+/// How a suite is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// The mutants that a scenario may name.
+    pub(crate) mutants: &'a [&'a str],
+    /// Whether each scenario must name requirements of a catalogue, and mutants.
+    pub(crate) strict: bool,
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, InvalidScenario> {
-    let shown = path.display().to_string();
-    input::read(path, parse::MAX_BYTES as u64).map_err(|error| catalogue::unreadable(&shown, error))
-}
-
-/// Scenario files below a folder, in order. Files at the top are the catalogue; folders called `manifests` hold
-/// manifests. A link to a folder is followed, unless it leads to one that it lies in.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), InvalidScenario> {
-    fn below(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-        let real = folder.canonicalize()?;
-        if above.contains(&real) {
-            let what = format!("{} leads back to a folder that it lies in; remove that link", folder.display());
-            return Err(std::io::Error::other(what));
-        }
-        let top = above.is_empty();
-        above.push(real);
-        let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let path = entry.path();
-            if path.is_dir() {
-                if entry.file_name() != "manifests" {
-                    below(&path, above, files)?;
-                }
-            } else if !top && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-                files.push(path);
+/// Loads suites as one. Every fault of every file is told; a file that has one is left out.
+pub(crate) fn load(sources: &[Source], reading: Reading<'_>) -> Suite {
+    let mut suite = Suite::default();
+    for source in sources {
+        let read = load_one(source, reading);
+        for case in read.cases {
+            match suite.cases.iter().find(|known| known.id == case.id) {
+                Some(first) => suite.faults.push(twice(&case.file, &case.id, &first.file)),
+                None => suite.cases.push(case),
             }
         }
-        above.pop();
-        Ok(())
+        suite.deviations.extend(read.deviations);
+        suite.requirements.extend(read.requirements);
+        suite.images.extend(read.images);
+        suite.faults.extend(read.faults);
     }
-    below(folder, &mut Vec::new(), files).map_err(|error| catalogue::unreadable(&folder.display().to_string(), error))
+    suite.cases.sort_by(|a, b| a.id.cmp(&b.id));
+    suite
+}
+
+fn twice(path: &str, id: &str, first: &str) -> InvalidScenario {
+    let reason = Reason::Twice("id", format!("{id}` (also {first})").trim_end_matches('`').to_owned());
+    InvalidScenario::new(path, Position::default(), reason)
+}
+
+fn load_one(source: &Source, reading: Reading<'_>) -> Suite {
+    let mut suite = Suite::default();
+    let files = match source.files() {
+        Ok(files) => files,
+        Err(fault) => return Suite { faults: vec![fault], ..suite },
+    };
+    let mut catalogued = None;
+    let requirements = source.at("requirements.yaml");
+    if source.has(&requirements) {
+        let read = source.read(&requirements);
+        match read.and_then(|bytes| catalogue::requirements(&shown(&requirements), &bytes)) {
+            Ok(read) => catalogued = Some(read),
+            Err(fault) => suite.faults.push(fault),
+        }
+    } else if reading.strict {
+        suite.faults.push(catalogue::unreadable(&shown(&requirements), "no such file; --strict wants a catalogue"));
+    }
+    let deviations = source.at("deviations.yaml");
+    if source.has(&deviations) {
+        match source.read(&deviations).and_then(|bytes| catalogue::deviations(&shown(&deviations), &bytes)) {
+            Ok(read) => suite.deviations = read,
+            Err(fault) => suite.faults.push(fault),
+        }
+    }
+    let about = source.at("suite.yaml");
+    if source.has(&about) {
+        match source.read(&about).and_then(|bytes| suite_file(&shown(&about), &bytes)) {
+            Ok(read) => {
+                suite.images = read.pods.images.into_iter().map(|(name, of)| (name, source.program(&of))).collect()
+            }
+            Err(fault) => suite.faults.push(fault),
+        }
+    }
+    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
+    for path in files {
+        let id = source.id(&path);
+        if let Some(first) = cases.get(&id) {
+            suite.faults.push(twice(&shown(&path), &id, &first.file));
+            continue;
+        }
+        match case(source, &id, &path, catalogued.as_ref(), reading) {
+            Ok(Some(case)) => _ = cases.insert(id, case),
+            Ok(None) => {}
+            Err(faults) => suite.faults.extend(faults),
+        }
+    }
+    for deviation in &suite.deviations {
+        if !cases.contains_key(&deviation.scenario) && suite.faults.is_empty() {
+            let reason =
+                Reason::Unknown("scenario", deviation.scenario.clone(), "; deviations.yaml names it".to_owned());
+            suite.faults.push(InvalidScenario::new(&shown(&deviations), Position::default(), reason));
+        }
+    }
+    suite.cases = cases.into_values().collect();
+    suite.requirements = catalogued.unwrap_or_default();
+    suite
+}
+
+fn suite_file(path: &str, bytes: &[u8]) -> Result<SuiteFile, InvalidScenario> {
+    serde_saphyr::from_str(parse::text(path, bytes)?).map_err(|error| InvalidScenario::yaml(path, &error))
+}
+
+/// A case of a file; none where the file holds manifests.
+fn case(
+    source: &Source,
+    id: &str,
+    path: &Path,
+    requirements: Option<&Catalogue>,
+    reading: Reading<'_>,
+) -> Result<Option<Case>, Vec<InvalidScenario>> {
+    let shown = shown(path);
+    let bytes = source.read(path).map_err(|fault| vec![fault])?;
+    if is_manifest(&bytes) || (source.is_at_the_top(path) && !is_scenario(&bytes)) {
+        return Ok(None);
+    }
+    let (scenario, mut faults) = parse::read(&shown, &bytes);
+    let Some(mut scenario) = scenario else { return Err(faults) };
+    faults.extend(catalogue::check(&shown, &scenario, requirements, reading.mutants));
+    if reading.strict {
+        faults.extend(parse::lacking(&shown, &scenario));
+    }
+    let mut all_loaded = true;
+    for manifests in parse::manifests_mut(&mut scenario) {
+        for file in manifests.files.clone() {
+            match objects(source, path, &file.value) {
+                Ok(objects) => manifests.loaded.extend(objects),
+                Err(more) => {
+                    all_loaded = false;
+                    // That it is not there is told where it is named; what is wrong in it, in it.
+                    faults.extend(more.into_iter().map(|fault| match fault.at.line {
+                        0 => InvalidScenario::new(&shown, file.at, Reason::Yaml(fault.to_string())),
+                        _ => fault,
+                    }));
+                }
+            }
+        }
+    }
+    // Which pods there are is known when every file could be read.
+    if all_loaded {
+        faults.extend(parse::check_loaded(&shown, &scenario));
+    }
+    faults.sort_by(|a, b| (&a.path, a.at).cmp(&(&b.path, b.at)));
+    if faults.is_empty() {
+        Ok(Some(Case { id: id.to_owned(), file: shown, scenario, sabotage: None }))
+    } else {
+        Err(faults)
+    }
+}
+
+fn objects(source: &Source, scenario: &Path, file: &str) -> Result<Vec<LoadedObject>, Vec<InvalidScenario>> {
+    let path = scenario.parent().unwrap_or(Path::new(".")).join(file);
+    let bytes = source.read(&path).map_err(|fault| vec![fault])?;
+    let shown = shown(&path);
+    let text = parse::text(&shown, &bytes).map_err(|fault| vec![fault])?;
+    let objects = manifest::objects(&shown, text)?;
+    Ok(objects.into_iter().map(|object| LoadedObject { file: file.to_owned(), object }).collect())
+}
+
+/// Whether a file holds Kubernetes objects: no scenario says so of itself.
+fn is_manifest(bytes: &[u8]) -> bool {
+    lines(bytes).any(|line| line.starts_with(b"apiVersion:"))
+}
+
+/// Whether a file says that it is a scenario.
+fn is_scenario(bytes: &[u8]) -> bool {
+    lines(bytes).any(|line| [&b"title:"[..], b"given:", b"when:", b"then:"].iter().any(|word| line.starts_with(word)))
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n')
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }

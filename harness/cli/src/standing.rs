@@ -10,7 +10,7 @@ use crate::defects::Defects;
 use crate::environment::{Environment, Options};
 use crate::exit::{Exit, Stop};
 use crate::real_cluster::{self, Held, Stays, Which, write_private};
-use crate::{console, signal, targets};
+use crate::{console, signal, stand_ins, targets};
 
 /// Starts a cluster and keeps it up.
 pub(crate) async fn up(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
@@ -30,7 +30,8 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation)?;
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
-    let options = Options { webhook, state_dir: Some(global.state_dir()), ..Options::default() };
+    let images = stand_ins::programs(&args.images)?;
+    let options = Options { webhook, images, state_dir: Some(global.state_dir()), ..Options::default() };
     let environment = Environment::start(options).await.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
     if let Err(error) = write_private(&kubeconfig, &environment.kubeconfig()) {
         let _ = environment.stop().await;
@@ -89,6 +90,10 @@ fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Stop {
 async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     if args.write_target.is_some() {
         let why = "up kind: --write-target is for `up embedded`; `run --target kind --reuse` uses what is started here";
+        return Err(Stop::new(Exit::Usage, why));
+    }
+    if !args.images.is_empty() {
+        let why = "up kind: --image is for `up embedded`; `run --target kind --reuse --image NAME=PROGRAM` says it for a run, and --load brings an image of yours to the nodes";
         return Err(Stop::new(Exit::Usage, why));
     }
     let mut new = targets::new_cluster(&args.cluster, Stays::Everything)?;

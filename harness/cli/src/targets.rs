@@ -10,6 +10,7 @@ use crate::environment::{self, Profile};
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
 use crate::real_cluster::{self, Named, NewCluster, Stays, Which};
+use crate::stand_ins::{self, StandIn, is_program};
 
 /// The target file that `--target aks` names.
 const AKS_TARGET: &str = "wi-conformance.d/aks.yaml";
@@ -22,13 +23,21 @@ const KIND_CONFIG_BUILT_IN: &str = include_str!("../../../kind-config/cluster.ya
 ///
 /// # Errors
 /// Flags that do not go together, or a file that cannot be read.
-pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Result<Place, Stop> {
+pub(crate) fn place(
+    args: &TargetArgs,
+    images: &[(String, String)],
+    defects: Defects,
+    state_dir: &Path,
+) -> Result<Place, Stop> {
+    let stand_ins = stand_ins::all(&args.images, images);
     let usage = |why: String| Stop::new(Exit::Usage, why);
     let which = match &args.target {
         TargetName::Embedded => {
             let webhook = embedded_webhook(&args.webhook, args.profile, args.cert_rotation)?;
             let state_dir = Some(state_dir.to_owned());
-            let options = environment::Options { webhook, defects, state_dir, ..environment::Options::default() };
+            let images = stand_ins::programs(&stand_ins)?;
+            let options =
+                environment::Options { webhook, images, defects, state_dir, ..environment::Options::default() };
             return Ok(Place::Embedded(Box::new(options)));
         }
         TargetName::Kind if args.cluster.reuse => {
@@ -38,11 +47,11 @@ pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Re
             let stays = if args.cluster.keep { Stays::Cluster } else { Stays::Nothing };
             Which::New(new_cluster(&args.cluster, stays)?)
         }
-        TargetName::Aks => return Ok(Place::Aks(Box::new(aks(args, Path::new(AKS_TARGET), &defects)?))),
+        TargetName::Aks => return Ok(Place::Aks(Box::new(aks(args, &stand_ins, Path::new(AKS_TARGET), &defects)?))),
         TargetName::File(path) => {
             match real_cluster::read_target_file(path, args.cluster.context.as_deref()).map_err(usage)? {
                 Named::Cluster(cluster) => Which::Named { cluster, confirmed: args.cluster.yes },
-                Named::Everything(_) => return Ok(Place::Aks(Box::new(aks(args, path, &defects)?))),
+                Named::Everything(_) => return Ok(Place::Aks(Box::new(aks(args, &stand_ins, path, &defects)?))),
             }
         }
     };
@@ -54,7 +63,9 @@ pub(crate) fn place(args: &TargetArgs, defects: Defects, state_dir: &Path) -> Re
             "--saboteur {defect}: only a part of our own can have a defect, and this one is not on this target"
         )));
     }
-    Ok(Place::Real(Box::new(real_options(which, webhook, defects, &args.cluster, state_dir))))
+    let mut options = real_options(which, webhook, defects, &args.cluster, state_dir);
+    options.stand_ins = stand_ins::images(&stand_ins)?;
+    Ok(Place::Real(Box::new(options)))
 }
 
 /// A target to look through for what runs left there.
@@ -86,7 +97,12 @@ pub(crate) fn to_sweep(target: &TargetName, context: Option<&str>) -> Result<aks
 ///
 /// # Errors
 /// The file cannot be read, or a flag does not go with it.
-pub(crate) fn aks(args: &TargetArgs, path: &Path, defects: &Defects) -> Result<aks::Options, Stop> {
+pub(crate) fn aks(
+    args: &TargetArgs,
+    stand_ins: &[StandIn],
+    path: &Path,
+    defects: &Defects,
+) -> Result<aks::Options, Stop> {
     let usage = |why: String| Stop::new(Exit::Usage, why);
     let all = defects.cluster().into_iter().chain(defects.webhook()).chain(defects.azure());
     if let Some(defect) = all.into_iter().next() {
@@ -107,6 +123,16 @@ pub(crate) fn aks(args: &TargetArgs, path: &Path, defects: &Defects) -> Result<a
     let Named::Everything(mut file) = named else {
         return Err(usage(format!("{}: it has no `azure`", path.display())));
     };
+    for (name, ours) in stand_ins::images(stand_ins)? {
+        let image = match &file.pods.registry {
+            Some(registry) if wi_quickstart::images::registry(&ours).is_none() => {
+                crate::images::in_registry(registry, &ours)
+            }
+            _ => ours,
+        };
+        // What the file says of a name is about the very cluster.
+        file.pods.images.entry(name).or_insert(image);
+    }
     if let Some(profile) = profile(args.profile) {
         file.webhook.profile = Some(profile.word().to_owned());
     }
@@ -133,6 +159,7 @@ pub(crate) fn real_options(
         defects,
         image_program: args.image_program.clone(),
         archives: args.load.clone(),
+        stand_ins: Vec::new(),
         state_dir: state_dir.to_owned(),
     }
 }
@@ -208,9 +235,4 @@ pub(crate) fn real_webhook(
             "--webhook exec: a real cluster takes a webhook from its manifests, with `manifests:DIR`, or as it is, with `preinstalled`",
         )),
     }
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

@@ -68,7 +68,7 @@ fn bad_scenarios_end_with_code_2_and_the_place() {
     for (name, text, expected) in cases {
         let folder = Folder::new();
         folder.write(name, text);
-        for command in ["run", "plan", "list"] {
+        for command in ["plan", "list"] {
             let (code, _, err) = folder.run(&[command]);
             assert_eq!(code, 2, "{command} {name}: {err}");
             assert!(err.contains(expected), "{command} {name}: expected {expected} in {err}");
@@ -77,12 +77,191 @@ fn bad_scenarios_end_with_code_2_and_the_place() {
 }
 
 #[test]
+fn a_file_that_cannot_be_used_stops_itself_alone_and_the_exit_code_says_so() {
+    let folder = Folder::new();
+    folder.write("area/bad.yaml", SCENARIO.replace("image: q", "imgae: q").replace("of: p,", "of: q,"));
+    let (code, out, err) = folder.run(&["run"]);
+    assert_eq!(code, 2, "{out}{err}");
+    assert!(out.contains("Conformant: all 1 cases that ran"), "the others run: {out}");
+    for part in ["bad.yaml:5:", "unknown field `imgae`", "missing field `image`", "bad.yaml:7:", "pod `q`"] {
+        assert!(err.contains(part), "every fault is told, {part}: {err}");
+    }
+    assert!(err.contains("left out, as they cannot be used: ") && err.contains("area/bad.yaml"), "{err}");
+    folder.write("area/good.yaml", "title: [");
+    assert_eq!(folder.run(&["run"]).0, 2, "nothing is left to run");
+}
+
+#[test]
+fn a_suite_of_ones_own_needs_no_catalogue_and_no_mutants_and_strict_demands_both() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let plain = SCENARIO.replace("requirements: [A-1]\nsaboteurs: [webhook/no-env]\n", "");
+    folder.write("good.yaml", &plain);
+    folder.write("k8s/deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\n");
+    let (code, out, err) = folder.run(&["run"]);
+    assert_eq!((code, err.contains("wi-conformance: ")), (0, false), "{out}{err}");
+    assert!(out.contains("all 1 cases that ran"), "a file at the top is a scenario, and manifests are none: {out}");
+    let (code, _, err) = folder.run(&["list", "--strict"]);
+    assert_eq!(code, 2);
+    for part in ["requirements.yaml: cannot be read", "good.yaml:1:1: `requirements` is empty", "`saboteurs` is empty"]
+    {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
+
+#[test]
+fn the_suite_is_in_the_program_and_can_be_added_to_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wi-conformance"));
+        command.args(args).current_dir(folder.path()).env_remove("WI_CONFORMANCE_SCENARIOS").stdin(Stdio::null());
+        read(command.output().unwrap())
+    };
+    let (code, out, err) = run(&["list", "--strict"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.lines().count() >= 123 && out.contains("quickstart/article  "), "{out}");
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    std::fs::write(folder.path().join("mine/own.yaml"), SCENARIO).unwrap();
+    let (_, alone, _) = run(&["list", "--scenarios", "mine"]);
+    assert_eq!(alone.lines().count(), 1, "{alone}");
+    let (code, both, err) = run(&["list", "--scenarios", "mine", "--with-catalogue"]);
+    assert_eq!((code, both.lines().count()), (0, out.lines().count() + 1), "{err}");
+    assert!(run(&["list", "--with-catalogue"]).0 == 2);
+}
+
+/// What `run` will say, `plan` says before.
+#[test]
+fn a_plan_says_what_a_run_then_says() {
+    let folder = Folder::new();
+    let with = |name: &str, text: &str| folder.write(&format!("area/{name}.yaml"), text);
+    let then = "then:\n  - object: { kind: Pod, name: p, absent: true }\n";
+    with(
+        "kind",
+        &format!(
+            "title: t\nwhen:\n  - apply: {{ objects: [ {{ apiVersion: flowcontrol.apiserver.k8s.io/v1, kind: FlowSchema, metadata: {{ name: x }} }} ] }}\n{then}"
+        ),
+    );
+    with(
+        "name",
+        &format!("title: t\ngiven: {{ namespace: kube-system }}\nwhen:\n  - apply: {{ objects: [] }}\n{then}"),
+    );
+    with(
+        "image",
+        "title: t\nwhen:\n  - create-pod: { name: p, image: shop/web:1 }\nthen:\n  - log: { of: p, line: x }\n",
+    );
+    with("profile", &format!("title: t\nprofiles: ['1.5']\nwhen:\n  - apply: {{ objects: [] }}\n{then}"));
+    let (code, planned, err) = folder.run(&["plan"]);
+    assert_eq!(code, 1, "{planned}{err}");
+    assert!(planned.contains("1 of 5 scenarios would run, 3 would be blocked"), "{planned}");
+    let (code, ran, err) = folder.run(&["run"]);
+    assert_eq!(code, 1, "{ran}{err}");
+    assert!(ran.contains("Could not be judged: 3 of 4 cases were blocked"), "{ran}");
+    let json = std::fs::read_to_string(folder.path("reports/latest/report.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for case in json["cases"].as_array().unwrap() {
+        let (id, outcome) = (case["id"].as_str().unwrap(), case["outcome"].as_str().unwrap());
+        let reason = case["reason"].as_str().unwrap_or_default();
+        let word = match outcome {
+            "blocked" => "blocked",
+            "not-applicable" => "not applicable",
+            _ => "runs",
+        };
+        let line = format!("{word:>14}  {id}");
+        let planned =
+            planned.lines().find(|planned| planned.starts_with(&line)).unwrap_or_else(|| panic!("{line}: {planned}"));
+        assert!(planned.contains(reason), "{planned} does not say {reason}");
+    }
+}
+
+/// Six ordinary files of an application, as they lie in a repository.
+fn ordinary_files(folder: &Folder) {
+    let id = "11111111-2222-3333-4444-555555555555";
+    folder.write("k8s/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: { name: shop }\n");
+    folder.write("k8s/serviceaccount.yaml", format!("apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: web\n  namespace: shop\n  annotations: {{ azure.workload.identity/client-id: {id} }}\n"));
+    folder.write("k8s/configmap.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: web, namespace: shop }\ndata: { KEYVAULT_URL: 'https://shop-kv.vault.azure.net/', SECRET_NAME: db-password }\n");
+    folder.write("k8s/deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\nspec:\n  selector: { matchLabels: { app: web } }\n  template:\n    metadata: { labels: { app: web, azure.workload.identity/use: 'true' } }\n    spec:\n      serviceAccountName: web\n      containers: [ { name: web, image: 'registry.example:5000/shop/web:1.4', envFrom: [ { configMapRef: { name: web } } ] } ]\n");
+    folder.write("k8s/service.yaml", "apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop }\nspec: { selector: { app: web }, ports: [ { port: 80 } ] }\n");
+    folder.write("k8s/ingress.yaml", "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: { name: web, namespace: shop }\nspec: { defaultBackend: { service: { name: web, port: { number: 80 } } } }\n");
+}
+
+const ORDINARY: &str = "\
+title: the web pod reads its secret
+given:
+  namespace: shop
+  azure:
+    identities:
+      web: { client-id: 11111111-2222-3333-4444-555555555555, principal-id: aaaaaaaa-2222-3333-4444-555555555555, federated: [ { subject: 'system:serviceaccount:shop:web' } ] }
+    vaults:
+      shop-kv: { name: shop-kv, secrets: { db-password: '{{random}}' }, access: [ { to: web, secrets: [get] } ] }
+  cluster:
+    - manifests: { files: [ k8s/namespace.yaml, k8s/serviceaccount.yaml, k8s/configmap.yaml ] }
+when:
+  - apply: { files: [ k8s/deployment.yaml, k8s/service.yaml, k8s/ingress.yaml ] }
+then:
+  - admission: { of: deployment/web, outcome: mutated }
+  - exchange: { by: deployment/web, as: web, outcome: granted }
+  - secret-read: { by: deployment/web, vault: shop-kv, secret: db-password, outcome: allowed }
+";
+
+#[test]
+fn ordinary_files_with_literal_ids_and_an_image_of_their_own_are_judged_as_they_are() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    ordinary_files(&folder);
+    folder.write("reads.yaml", ORDINARY);
+    let (code, out, _) = folder.run(&["plan"]);
+    assert!(code == 1 && out.contains("`--image registry.example:5000/shop/web=PROGRAM`"), "{out}");
+    let (code, out, err) = folder.run(&["run", "--image", "registry.example:5000/shop/web=quickstart/rust"]);
+    assert_eq!(code, 0, "{out}{err}");
+    // The same, said for the whole suite; and with an issuer that the files name.
+    folder.write("suite.yaml", "pods: { images: { 'registry.example:5000/shop/web': quickstart/rust } }\n");
+    let issuer = "https://oidc.example.org/tenant/";
+    folder.write(
+        "reads.yaml",
+        ORDINARY
+            .replace("  namespace: shop\n", &format!("  namespace: shop\n  issuer: {issuer}\n"))
+            .replace("{ subject", &format!("{{ issuer: '{issuer}', subject")),
+    );
+    let (code, out, err) = folder.run(&["run"]);
+    assert_eq!(code, 0, "{out}{err}");
+    // Where ids cannot be chosen it is not applicable, and says what is lacking.
+    folder.write("reads.yaml", ORDINARY);
+    folder.write("kubeconfig", "apiVersion: v1\nkind: Config\n");
+    folder.write("target.yml", "kubeconfig: kubeconfig\nazure: { tenant: 11111111-1111-1111-1111-111111111111, subscription: 11111111-1111-1111-1111-111111111111, location: westeurope }\n");
+    let (_, out, _) = folder.run(&["plan", "--target", "target.yml"]);
+    assert!(out.contains("not applicable  reads  the target lacks chosen-ids"), "{out}");
+    // The Namespace may come with the others, in a step.
+    folder.write(
+        "reads.yaml",
+        ORDINARY
+            .replace("k8s/namespace.yaml, ", "")
+            .replace("[ k8s/deployment", "[ k8s/namespace.yaml, k8s/deployment"),
+    );
+    let (code, out, err) = folder.run(&["run"]);
+    assert_eq!(code, 0, "{out}{err}");
+    // A red that is right.
+    folder.write("reads.yaml", ORDINARY.replace("system:serviceaccount:shop:web", "system:serviceaccount:shop:wbe"));
+    let (code, out, _) = folder.run(&["run"]);
+    assert!(code == 1 && out.contains("AADSTS700213"), "{out}");
+}
+
+#[test]
+fn a_run_that_fails_fast_begins_no_further_case_and_a_repeated_one_ends_with_the_first_that_is_red() {
+    let folder = Folder::new();
+    folder.write("area/also.yaml", SCENARIO);
+    let (code, out, _) = folder.run(&["run", "--fail-fast", "--jobs", "1", "--saboteur", "webhook/no-env"]);
+    assert!(code == 1 && out.contains("1 fail, 1 blocked") && out.contains("(--fail-fast)"), "{out}");
+    let (code, out, _) = folder.run(&["run", "good", "--repeat", "2"]);
+    assert!(code == 0 && out.contains("round 2 of 2"), "{out}");
+    let (code, out, _) = folder.run(&["run", "good", "--repeat", "3", "--saboteur", "webhook/no-env"]);
+    assert!(code == 1 && out.contains("round 1 of 3") && !out.contains("round 2"), "{out}");
+}
+
+#[test]
 fn a_file_of_ten_megabytes_is_refused_without_being_read() {
     let folder = Folder::new();
     folder.write("area/large.yaml", vec![b'#'; 10 * 1024 * 1024]);
     let (code, _, err) = folder.run(&["list"]);
     assert_eq!(code, 2);
-    assert!(err.contains("large.yaml: 10485760 bytes"), "{err}");
+    assert!(err.contains("large.yaml: cannot be read: 10485760 bytes"), "{err}");
 }
 
 #[test]

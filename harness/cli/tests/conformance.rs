@@ -4,5 +4,6 @@ fn main() -> std::process::ExitCode {
     wi_conformance::Conformance::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios"))
         .evidence(concat!(env!("CARGO_TARGET_TMPDIR"), "/conformance"))
         .with_saboteurs()
+        .strict()
         .main()
 }

@@ -16,6 +16,11 @@ fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
+/// What the program said of itself.
+fn told(err: &str) -> Vec<&str> {
+    err.lines().filter(|line| line.starts_with("wi-conformance: ")).collect()
+}
+
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -77,7 +82,11 @@ fn a_plan_names_what_a_real_cluster_lacks_and_needs_none_for_it() {
     let (code, out, err) = run(folder.path(), &["plan", "--target", "kind", "--webhook", "preinstalled"]);
     assert_eq!(code, 4, "{err}");
     assert!(out.contains("not applicable  install/webhook-down  the target lacks webhook-control"), "{out}");
-    assert!(out.contains("runs  quickstart/article"), "{out}");
+    // Where a run would not begin, nothing would run.
+    assert!(out.contains("applicable  quickstart/article") && !out.contains(" runs  "), "{out}");
+    assert!(out.contains("\n0 of ") && out.contains("scenarios would run: the target is not fit"), "{out}");
+    let (_, _, ran) = run(folder.path(), &["run", "--target", "kind", "--webhook", "preinstalled"]);
+    assert_eq!(told(&err), told(&ran), "a plan says what a run says");
 }
 
 #[test]

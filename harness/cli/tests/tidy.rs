@@ -178,7 +178,7 @@ fn named() -> BTreeMap<String, Vec<String>> {
         .map(|path| {
             let shown = path.display().to_string();
             let scenario = wi_model::parse::scenario(&shown, read(&path).as_bytes());
-            let scenario = scenario.unwrap_or_else(|fault| panic!("{fault}"));
+            let scenario = scenario.unwrap_or_else(|faults| panic!("{faults:?}"));
             (shown, scenario.requirements.into_iter().map(|id| id.value).collect())
         })
         .collect()

@@ -1,6 +1,7 @@
 //! An Azure: addresses, trust roots, a credential. There is no question whose it is.
 
 mod arm;
+mod chosen;
 mod client;
 mod credential;
 mod graph;
@@ -18,6 +19,7 @@ use wi_model::target::AzureTarget;
 
 pub use arm::RUN_TAG;
 pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, Policy};
+pub(crate) use chosen::Chosen;
 pub(crate) use client::{AzureError, Client};
 pub(crate) use graph::{Graph, NamedBy};
 pub(crate) use vault::Vault;

@@ -225,7 +225,7 @@ impl<'a> Running<'a> {
                 (Some(Ok(Done::Refused(what, refused))), None) => {
                     return fault(format!("{what} was refused: {} {}", refused.status, refused.message));
                 }
-                (Some(Ok(done)), Some(wanted)) => self.judge_refusal(wanted, &done, step.at),
+                (Some(Ok(done)), Some(wanted)) => self.judge_refusal(wanted, &done, refused_by(&step.value), step.at),
                 (Some(Ok(_)), None) => {}
             }
         }
@@ -233,7 +233,7 @@ impl<'a> Running<'a> {
     }
 
     /// A step that must be refused.
-    fn judge_refusal(&mut self, wanted: &Refusal, done: &Done, at: Position) {
+    fn judge_refusal(&mut self, wanted: &Refusal, done: &Done, hop: Hop, at: Position) {
         let expected = format!("refused with {} and `{}`", wanted.status, wanted.message.value);
         let observed = match done {
             Done::Accepted => Some("accepted".to_owned()),
@@ -243,7 +243,6 @@ impl<'a> Running<'a> {
             }
         };
         let expectation = format!("the step is {expected}");
-        let hop = Hop::Admission;
         let met = observed.is_none();
         self.record.checks.push(Check { expectation, hop: Some(hop), at, met, looks: 1, waited_ms: 0 });
         if let Some(observed) = observed {
@@ -367,6 +366,11 @@ impl<'a> Running<'a> {
         }
         Ok(())
     }
+}
+
+/// The hop at which a step is refused: Azure's own is that of setting it up, everything else is the API server's.
+fn refused_by(step: &Step) -> Hop {
+    if matches!(step, Step::Trust(_)) { Hop::SetUp } else { Hop::Admission }
 }
 
 /// Pods that a step asks to begin another round.

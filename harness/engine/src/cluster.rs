@@ -1,6 +1,7 @@
 //! A cluster: a client, and what the engine asks of it.
 
 mod kinds;
+mod namespaces;
 mod started_with;
 mod tokens;
 

@@ -17,8 +17,7 @@ use wi_model::secret::Secret;
 use wi_model::target::PodAdditions;
 use wi_model::template::Bindings;
 
-use crate::act;
-use crate::azure::Azure;
+use crate::azure::{Azure, Chosen};
 use crate::bindings::{Names, resolve};
 use crate::cluster::{self, Cluster, Created, sentence};
 use crate::lease::Lease;
@@ -184,7 +183,10 @@ impl Ground<'_> {
             let name = named.unwrap_or_else(|| names.identity(handle));
             let owned = Owned::Identity { group: group.clone(), name: name.clone() };
             lease.take(owned).map_err(|error| sentence(&error))?;
-            let principal = self.azure.arm().put_identity(&group, &name).await.map_err(|error| error.to_string())?;
+            let chosen = Chosen::of(identity.client_id.as_ref(), identity.principal_id.as_ref());
+            let principal =
+                self.azure.arm().put_identity(&group, &name, &chosen).await.map_err(|error| error.to_string())?;
+            chosen.check(handle, &principal)?;
             bindings.insert(format!("{handle}.group"), group);
             bind(bindings, facts, handle, &name, principal);
         }
@@ -195,12 +197,15 @@ impl Ground<'_> {
             if name == ours {
                 lease.take(Owned::NamedApplication { name: ours }).map_err(|error| sentence(&error))?;
             }
-            let (object_id, app_id) = self.azure.graph().register(&name).await.map_err(|error| error.to_string())?;
+            let chosen = Chosen::of(wanted.client_id.as_ref(), wanted.principal_id.as_ref());
+            let (object_id, app_id) =
+                self.azure.graph().register(&name, &chosen).await.map_err(|error| error.to_string())?;
             if wanted.name.is_some() {
                 lease.take(Owned::Application { object_id: object_id.clone() }).map_err(|error| sentence(&error))?;
             }
-            let made =
-                self.azure.graph().add_service_principal(object_id, app_id).await.map_err(|error| error.to_string())?;
+            let made = self.azure.graph().add_service_principal(object_id, app_id, &chosen).await;
+            let made = made.map_err(|error| error.to_string())?;
+            chosen.check(handle, &made.principal)?;
             bindings.insert(format!("{handle}.object-id"), made.object_id);
             bind(bindings, facts, handle, &name, made.principal);
         }
@@ -313,11 +318,7 @@ impl Ground<'_> {
             && name == own
             && self.cluster.has_namespace(own).await.map_err(|error| sentence(&error))?
         {
-            // The case's own namespace, handed in as a manifest: what it adds is merged in.
-            self.cluster
-                .merge(&object, &json!({ "metadata": object["metadata"] }))
-                .await
-                .map_err(|error| sentence(&error))?;
+            self.cluster.adopt_namespace(&object).await?;
             return Ok((object.clone(), object));
         }
         let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
@@ -335,13 +336,7 @@ impl Ground<'_> {
             }
         };
         if kind == "Namespace" {
-            let waited = self.cluster.wait_for_default_account(&name, self.cancel).await;
-            waited.map_err(|error| format!("namespace {name} got no default ServiceAccount: {error}"))?;
-            if let Some(trust) = act::trust_config_map(&name, self.pods)
-                && let Created::Refused(refused) = self.cluster.create(&trust).await?
-            {
-                return Err(format!("the CA bundle of namespace {name} was refused: {}", refused.message));
-            }
+            self.cluster.furnish(&name, self.pods, self.cancel).await?;
         }
         Ok((object, stored))
     }

@@ -34,11 +34,15 @@ pub enum Capability {
     IssuerControl,
     /// Parts of Azure can be made to fail for one case.
     AzureFaults,
+    /// The ids of identities and service principals can be stated, which Azure makes up otherwise.
+    ChosenIds,
+    /// A case may have a cluster whose issuer it states.
+    ChosenIssuer,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 13] = [
+    pub const ALL: [Capability; 15] = [
         Capability::RunsPods,
         Capability::RunsProxy,
         Capability::Webhook,
@@ -52,6 +56,8 @@ impl Capability {
         Capability::WebhookUpgrade,
         Capability::IssuerControl,
         Capability::AzureFaults,
+        Capability::ChosenIds,
+        Capability::ChosenIssuer,
     ];
 
     /// The word used in scenario and target files.
@@ -70,6 +76,8 @@ impl Capability {
             Capability::WebhookUpgrade => "webhook-upgrade",
             Capability::IssuerControl => "issuer-control",
             Capability::AzureFaults => "azure-faults",
+            Capability::ChosenIds => "chosen-ids",
+            Capability::ChosenIssuer => "chosen-issuer",
         }
     }
 }

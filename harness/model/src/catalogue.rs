@@ -97,30 +97,23 @@ pub fn deviations(path: &str, bytes: &[u8]) -> Result<Vec<Deviation>, InvalidSce
     serde_saphyr::from_str(crate::parse::text(path, bytes)?).map_err(|error| InvalidScenario::yaml(path, &error))
 }
 
-/// Checks that a scenario names only requirements and saboteurs that exist.
-///
-/// # Errors
-/// The first unknown one, with its place.
-pub fn check(
-    path: &str,
-    scenario: &Scenario,
-    catalogue: &Catalogue,
-    saboteurs: &[&str],
-) -> Result<(), InvalidScenario> {
+/// Checks that a scenario names only requirements and mutants that exist. A suite without a catalogue may name any
+/// requirement. Gives back every unknown one, with its place.
+pub fn check(path: &str, scenario: &Scenario, catalogue: Option<&Catalogue>, mutants: &[&str]) -> Vec<InvalidScenario> {
     let unknown = |kind, text: &Text, advice| {
-        Err(InvalidScenario::new(path, text.at, Reason::Unknown(kind, text.value.clone(), advice)))
+        InvalidScenario::new(path, text.at, Reason::Unknown(kind, text.value.clone(), advice))
     };
-    for id in &scenario.requirements {
-        if !catalogue.contains_key(&id.value) {
-            return unknown("requirement", id, "; add it to requirements.yaml".to_owned());
-        }
-    }
-    for name in &scenario.saboteurs {
-        if !saboteurs.contains(&name.value.as_str()) {
-            return unknown("saboteur", name, nearest(&name.value, saboteurs));
-        }
-    }
-    Ok(())
+    let requirements = scenario
+        .requirements
+        .iter()
+        .filter(|id| catalogue.is_some_and(|catalogue| !catalogue.contains_key(&id.value)))
+        .map(|id| unknown("requirement", id, "; add it to requirements.yaml".to_owned()));
+    let mutants = scenario
+        .saboteurs
+        .iter()
+        .filter(|name| !mutants.contains(&name.value.as_str()))
+        .map(|name| unknown("saboteur", name, nearest(&name.value, mutants)));
+    requirements.chain(mutants).filter(|fault| !fault.follows()).collect()
 }
 
 fn nearest(name: &str, known: &[&str]) -> String {

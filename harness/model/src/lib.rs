@@ -6,6 +6,7 @@
 
 pub mod capability;
 pub mod catalogue;
+mod document;
 pub mod evidence;
 pub mod injection;
 pub mod judge;

@@ -1,8 +1,10 @@
 //! A value together with the place in a file where it was written.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Line and column, both counted from 1; 0 where the place is not known.
@@ -52,14 +54,41 @@ impl From<&str> for Text {
     }
 }
 
+/// The name by which a value asks to be given its place.
+pub(crate) const WITH_PLACE: &str = "wi_model::Located";
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(WITH_PLACE, WithPlace(PhantomData))
+    }
+}
+
+struct WithPlace<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WithPlace<T> {
+    type Value = Located<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value with its place")
+    }
+
+    /// From YAML as it is read.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Located<T>, D::Error> {
         let spanned = serde_saphyr::Spanned::<T>::deserialize(deserializer)?;
         let at = Position {
             line: u32::try_from(spanned.referenced.line()).unwrap_or(0),
             column: u32::try_from(spanned.referenced.column()).unwrap_or(0),
         };
         Ok(Located { value: spanned.value, at })
+    }
+
+    /// From a document that is held in memory: line, column, value.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Located<T>, A::Error> {
+        let missing = || serde::de::Error::custom("a value without its place");
+        let line = parts.next_element()?.ok_or_else(missing)?;
+        let column = parts.next_element()?.ok_or_else(missing)?;
+        let value = parts.next_element()?.ok_or_else(missing)?;
+        Ok(Located { value, at: Position { line, column } })
     }
 }
 

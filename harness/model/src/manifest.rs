@@ -2,36 +2,49 @@
 
 use serde_json::Value;
 
+use crate::located::Located;
 use crate::parse::{InvalidScenario, Reason};
 
 /// The objects of a manifest file: YAML with any number of documents, or JSON; `kind: List` is opened.
 ///
 /// # Errors
-/// Text that is not YAML, or a document that is not a Kubernetes object.
-pub fn objects(path: &str, text: &str) -> Result<Vec<Value>, InvalidScenario> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| InvalidScenario::yaml(path, &error))?;
+/// Text that is not YAML, or every document that is not a Kubernetes object, with its place.
+pub fn objects(path: &str, text: &str) -> Result<Vec<Value>, Vec<InvalidScenario>> {
+    let documents: Vec<Located<Value>> =
+        serde_saphyr::from_multiple(text).map_err(|error| vec![InvalidScenario::yaml(path, &error)])?;
     let mut objects = Vec::new();
     for document in documents {
-        if document.is_null() {
+        if document.value.is_null() {
             continue;
         }
-        if document["kind"] == "List" {
-            objects.extend(document["items"].as_array().cloned().unwrap_or_default());
+        if document.value["kind"] == "List" {
+            let items = document.value["items"].as_array().cloned().unwrap_or_default();
+            objects.extend(items.into_iter().map(|value| Located { value, at: document.at }));
         } else {
             objects.push(document);
         }
     }
-    for (index, object) in objects.iter().enumerate() {
-        check_object(object).map_err(|what| {
-            InvalidScenario::new(
-                path,
-                crate::located::Position::default(),
-                Reason::Manifest(format!("object {}: {what}", index + 1)),
-            )
-        })?;
+    let faults: Vec<InvalidScenario> = objects
+        .iter()
+        .enumerate()
+        .filter_map(|(index, object)| Some((index, object.at, check_object(&object.value).err()?)))
+        .map(|(index, at, what)| {
+            InvalidScenario::new(path, at, Reason::Manifest(format!("object {}: {what}", index + 1)))
+        })
+        .collect();
+    if faults.is_empty() { Ok(objects.into_iter().map(|object| object.value).collect()) } else { Err(faults) }
+}
+
+/// The kinds that a CustomResourceDefinition adds, by API version and kind; none for any other object.
+pub fn kinds_of(object: &Value) -> Vec<(String, String)> {
+    if object["kind"] != "CustomResourceDefinition" {
+        return Vec::new();
     }
-    Ok(objects)
+    let (group, kind) = (&object["spec"]["group"], &object["spec"]["names"]["kind"]);
+    let (Some(group), Some(kind)) = (group.as_str(), kind.as_str()) else { return Vec::new() };
+    let versions = object["spec"]["versions"].as_array().into_iter().flatten();
+    let served = versions.filter(|version| version["served"] == true).filter_map(|version| version["name"].as_str());
+    served.map(|version| (format!("{group}/{version}"), kind.to_owned())).collect()
 }
 
 /// Says what an object lacks to be a Kubernetes object.
@@ -63,7 +76,9 @@ mod tests {
 
     #[test]
     fn a_document_that_is_no_object_is_an_error_that_names_the_file() {
-        let error = objects("m.yaml", "kind: Pod\n").unwrap_err();
-        assert!(error.to_string().starts_with("m.yaml: object 1: `apiVersion` is missing"), "{error}");
+        let text = "kind: Pod\n---\napiVersion: v1\nkind: Secret\n";
+        let told: Vec<String> = objects("m.yaml", text).unwrap_err().iter().map(ToString::to_string).collect();
+        assert!(told[0].starts_with("m.yaml:1:1: object 1: `apiVersion` is missing"), "{told:?}");
+        assert!(told[1].starts_with("m.yaml:3:1: object 2: `metadata.name` is missing"), "{told:?}");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::document::{self, Placed, STAND_IN};
 use crate::located::{Located, Position, Text};
 use crate::scenario::expectation::Subject;
 use crate::scenario::{ClusterState, Expectation, Manifests, Scenario, Step};
@@ -75,6 +76,11 @@ impl std::fmt::Display for InvalidScenario {
 }
 
 impl InvalidScenario {
+    /// Whether it only follows from another one, which is told: it speaks of what was put in the place of something wrong.
+    pub(crate) fn follows(&self) -> bool {
+        self.reason.to_string().contains(STAND_IN)
+    }
+
     /// An error at a place.
     pub fn new(path: &str, at: Position, reason: Reason) -> Self {
         InvalidScenario { path: path.to_owned(), at, reason }
@@ -111,50 +117,105 @@ pub fn text<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, InvalidScenario>
 /// [`Manifests::loaded`].
 ///
 /// # Errors
-/// The first fault, with its place.
-pub fn scenario(path: &str, bytes: &[u8]) -> Result<Scenario, InvalidScenario> {
-    let text = text(path, bytes)?;
-    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| InvalidScenario::yaml(path, &error))?;
-    check(&scenario).map_err(|(at, reason)| InvalidScenario::new(path, at, reason))?;
-    Ok(scenario)
+/// Every fault, each with its place.
+pub fn scenario(path: &str, bytes: &[u8]) -> Result<Scenario, Vec<InvalidScenario>> {
+    match read(path, bytes) {
+        (Some(scenario), faults) if faults.is_empty() => Ok(scenario),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// The same, with what can be said of a scenario that has faults: whoever knows more of it finds further ones.
+pub fn read(path: &str, bytes: &[u8]) -> (Option<Scenario>, Vec<InvalidScenario>) {
+    let invalid = |at, reason| InvalidScenario::new(path, at, reason);
+    let text = match text(path, bytes) {
+        Ok(text) => text,
+        Err(fault) => return (None, vec![fault]),
+    };
+    let mut document = match Placed::read(text) {
+        Ok(document) => document,
+        Err(error) => return (None, vec![InvalidScenario::yaml(path, &error)]),
+    };
+    let schema = crate::schema::scenario();
+    let mut faults: Vec<InvalidScenario> =
+        document::check(&schema, &mut document).into_iter().map(|(at, what)| invalid(at, Reason::Yaml(what))).collect();
+    let scenario: Option<Scenario> = if faults.is_empty() {
+        match serde_saphyr::from_str(text) {
+            Ok(scenario) => Some(scenario),
+            Err(error) => return (None, vec![InvalidScenario::yaml(path, &error)]),
+        }
+    } else {
+        document.decode().ok()
+    };
+    if let Some(scenario) = &scenario {
+        let more = check(scenario, &document).into_iter().map(|(at, reason)| invalid(at, reason));
+        faults.extend(more.filter(|fault| !fault.follows()));
+    }
+    faults.sort_by_key(|fault| fault.at);
+    (scenario, faults)
+}
+
+/// Whether a scenario is a test of a suite that keeps a catalogue: it names what it shows, and mutants that turn it red.
+pub fn lacking(path: &str, scenario: &Scenario) -> Vec<InvalidScenario> {
+    let mut faults = Vec::new();
+    let mut empty = |what, advice| {
+        faults.push(InvalidScenario::new(path, Position { line: 1, column: 1 }, Reason::Empty(what, advice)));
+    };
+    if scenario.requirements.is_empty() {
+        empty("requirements", "name at least one requirement that this scenario shows");
+    }
+    if scenario.saboteurs.is_empty() {
+        empty("saboteurs", "name at least one mutant that turns it red: a scenario that cannot fail is not a test");
+    }
+    faults
 }
 
 type Fault = (Position, Reason);
 
-fn check(scenario: &Scenario) -> Result<(), Fault> {
-    let empty = |what, advice| Err((scenario.title.at, Reason::Empty(what, advice)));
-    if scenario.requirements.is_empty() {
-        return empty("requirements", "name at least one requirement that this scenario shows");
-    }
-    if scenario.saboteurs.is_empty() {
-        return empty(
-            "saboteurs",
-            "name at least one defect that turns it red: a scenario that cannot fail is not a test",
-        );
-    }
+fn check(scenario: &Scenario, document: &Placed) -> Vec<Fault> {
+    let mut faults = Vec::new();
     let refuses = scenario.given.webhook_refuses.is_some();
     if refuses && !(scenario.when.is_empty() && scenario.then.is_empty()) {
         let reason = "`webhook-refuses` stands alone: where the webhook does not start, nothing is done or expected";
-        return Err((scenario.title.at, Reason::Manifest(reason.to_owned())));
+        faults.push((document.place_of("given"), Reason::Manifest(reason.to_owned())));
     }
     if !refuses && scenario.when.is_empty() {
-        return empty("when", "say what is done");
+        faults.push((document.place_of("when"), Reason::Empty("when", "say what is done")));
     }
     if !refuses && scenario.then.is_empty() {
-        return empty("then", "say what must follow");
+        faults.push((document.place_of("then"), Reason::Empty("then", "say what must follow")));
     }
-    check_handles(scenario)?;
+    check_handles(scenario, document, &mut faults);
+    for id in scenario.given.azure.chosen_ids().filter(|id| !is_uuid(&id.value)) {
+        let reason = format!("`{}` is no id: expected one such as 11111111-2222-3333-4444-555555555555", id.value);
+        faults.push((id.at, Reason::Manifest(reason)));
+    }
+    if let Some(issuer) = scenario.given.issuer.as_ref().filter(|issuer| !issuer.value.starts_with("https://")) {
+        let reason = format!("`{}` is no issuer: expected an address that begins with https://", issuer.value);
+        faults.push((issuer.at, Reason::Manifest(reason)));
+    }
     let names = names(scenario);
     let mut copy = scenario.clone();
-    copy.each_text(&mut |text: &mut Text| {
-        template::names(&text.value).try_for_each(|name| known(name, &names)).map_err(|reason| (text.at, reason))
-    })?;
+    let _ = copy.each_text(&mut |text: &mut Text| {
+        faults.extend(
+            template::names(&text.value).filter_map(|name| known(name, &names).err()).map(|why| (text.at, why)),
+        );
+        Ok::<(), std::convert::Infallible>(())
+    });
     for manifests in manifests(scenario) {
         for object in &manifests.objects {
-            crate::manifest::check_object(&object.value).map_err(|what| (object.at, Reason::Manifest(what)))?;
+            faults.extend(
+                crate::manifest::check_object(&object.value).err().map(|what| (object.at, Reason::Manifest(what))),
+            );
         }
     }
-    Ok(())
+    faults
+}
+
+/// Eight, four, four, four and twelve hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }
 
 fn known(name: &str, names: &BTreeSet<String>) -> Result<(), Reason> {
@@ -179,59 +240,57 @@ pub fn names(scenario: &Scenario) -> BTreeSet<String> {
     names
 }
 
-fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
+fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>) {
     let azure = &scenario.given.azure;
     let mut principals: Vec<String> = azure.identities.keys().cloned().collect();
     for handle in azure.service_principals.keys() {
         if azure.identities.contains_key(handle) {
-            return Err((scenario.title.at, Reason::Twice("handle", handle.clone())));
+            faults.push((document.place_of("given"), Reason::Twice("handle", handle.clone())));
         }
         principals.push(handle.clone());
     }
     for handle in azure.vaults.keys() {
         if principals.contains(handle) {
-            return Err((scenario.title.at, Reason::Twice("handle", handle.clone())));
+            faults.push((document.place_of("given"), Reason::Twice("handle", handle.clone())));
         }
     }
-    let refer = |text: &Text, kind: &'static str, declared: &[String]| {
-        if declared.contains(&text.value) {
-            Ok(())
-        } else {
-            Err((text.at, Reason::Reference { kind, name: text.value.clone(), declared: declared.to_vec() }))
+    let mut refer = |text: &Text, kind: &'static str, declared: &[String]| {
+        if !declared.contains(&text.value) {
+            faults.push((text.at, Reason::Reference { kind, name: text.value.clone(), declared: declared.to_vec() }));
         }
     };
     for policy in azure.vaults.values().flat_map(|vault| &vault.access) {
-        refer(&policy.to, "identity or service principal", &principals)?;
+        refer(&policy.to, "identity or service principal", &principals);
     }
     let applications: Vec<String> = azure.service_principals.keys().cloned().collect();
     for known in azure.tenants.values().flat_map(|tenant| &tenant.knows) {
-        refer(known, "service principal", &applications)?;
+        refer(known, "service principal", &applications);
     }
     for user in azure.vaults.values().flat_map(|vault| &vault.secrets_user) {
-        refer(user, "identity or service principal", &principals)?;
+        refer(user, "identity or service principal", &principals);
     }
     let vaults: Vec<String> = azure.vaults.keys().cloned().collect();
     let identities: Vec<String> = azure.identities.keys().cloned().collect();
     for step in &scenario.when {
         match &step.value {
-            Step::SetSecret(step) => refer(&step.vault, "vault", &vaults)?,
+            Step::SetSecret(step) => refer(&step.vault, "vault", &vaults),
             Step::Grant(step) => {
-                refer(&step.vault, "vault", &vaults)?;
-                refer(&step.to, "identity or service principal", &principals)?;
+                refer(&step.vault, "vault", &vaults);
+                refer(&step.to, "identity or service principal", &principals);
             }
             Step::RotateClientSecret(handle) => {
-                refer(handle, "service principal", &applications)?;
+                refer(handle, "service principal", &applications);
             }
             Step::AskToken(step) => {
                 if let Some(read) = &step.reads {
-                    refer(&read.vault, "vault", &vaults)?;
+                    refer(&read.vault, "vault", &vaults);
                 }
             }
-            Step::Trust(step) => refer(&step.identity, "identity", &identities)?,
-            Step::Distrust(step) => refer(&step.identity, "identity", &identities)?,
+            Step::Trust(step) => refer(&step.identity, "identity", &identities),
+            Step::Distrust(step) => refer(&step.identity, "identity", &identities),
             Step::Break(step) => {
                 let all: Vec<String> = identities.iter().chain(&vaults).cloned().collect();
-                refer(&step.of, "identity or vault", &all)?;
+                refer(&step.of, "identity or vault", &all);
             }
             _ => {}
         }
@@ -240,20 +299,23 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
         match &expectation.value {
             Expectation::Exchange(e) => {
                 if let Some(identity) = &e.identity {
-                    refer(identity, "identity or service principal", &principals)?;
+                    refer(identity, "identity or service principal", &principals);
                 }
             }
             Expectation::Metadata(e) => {
                 if let Some(identity) = &e.identity {
-                    refer(identity, "identity or service principal", &principals)?;
+                    refer(identity, "identity or service principal", &principals);
                 }
             }
-            Expectation::Challenge(e) => refer(&e.vault, "vault", &vaults)?,
+            Expectation::Challenge(e) => refer(&e.vault, "vault", &vaults),
             Expectation::SecretRead(e) => {
-                refer(&e.vault, "vault", &vaults)?;
+                refer(&e.vault, "vault", &vaults);
                 if !matches!(e.outcome, crate::scenario::SecretReadOutcome::Missing(_)) {
-                    let secrets: Vec<String> = azure.vaults[&e.vault.value].secrets.keys().cloned().collect();
-                    refer(&e.secret, "secret", &secrets)?;
+                    let vault = azure.vaults.get(&e.vault.value);
+                    if let Some(vault) = vault {
+                        let secrets: Vec<String> = vault.secrets.keys().cloned().collect();
+                        refer(&e.secret, "secret", &secrets);
+                    }
                 }
             }
             _ => {}
@@ -263,13 +325,10 @@ fn check_handles(scenario: &Scenario) -> Result<(), Fault> {
         if let ClusterState::Manifests(manifests) = &state.value
             && manifests.refused.is_some()
         {
-            return Err((
-                state.at,
-                Reason::Manifest("`refused` belongs to a step: what is given must be taken".into()),
-            ));
+            let reason = "`refused` belongs to a step: what is given must be taken";
+            faults.push((state.at, Reason::Manifest(reason.to_owned())));
         }
     }
-    Ok(())
 }
 
 /// Every expectation of a scenario: those that a step waits for, and those at its end.
@@ -282,12 +341,11 @@ pub fn expectations(scenario: &Scenario) -> impl Iterator<Item = &Located<Expect
 }
 
 /// Checks what only the loaded manifests can tell: every expectation speaks of a pod that the scenario creates, and every
-/// `${NAME}` in a manifest file has a value.
-///
-/// # Errors
-/// The first fault, with its place.
-pub fn check_loaded(path: &str, scenario: &Scenario) -> Result<(), InvalidScenario> {
-    let pods = pods(scenario);
+/// `${NAME}` in a manifest file has a value. Gives back every fault, with its place.
+pub fn check_loaded(path: &str, scenario: &Scenario) -> Vec<InvalidScenario> {
+    let mut faults = Vec::new();
+    let mut pods = pods(scenario);
+    pods.retain(|pod| !pod.contains(STAND_IN));
     let mut named: Vec<(&str, Position)> = Vec::new();
     for expectation in expectations(scenario) {
         if let Subject::Pod(name, _) = expectation.value.subject() {
@@ -301,8 +359,8 @@ pub fn check_loaded(path: &str, scenario: &Scenario) -> Result<(), InvalidScenar
     }
     for (name, at) in named {
         if !pods.contains(&name.to_owned()) {
-            let reason = Reason::Reference { kind: "pod", name: name.to_owned(), declared: pods };
-            return Err(InvalidScenario::new(path, at, reason));
+            let reason = Reason::Reference { kind: "pod", name: name.to_owned(), declared: pods.clone() };
+            faults.push(InvalidScenario::new(path, at, reason));
         }
     }
     for manifests in manifests(scenario) {
@@ -316,12 +374,13 @@ pub fn check_loaded(path: &str, scenario: &Scenario) -> Result<(), InvalidScenar
                         .iter()
                         .find(|f| f.value == loaded.file)
                         .map_or_else(Position::default, |f| f.at);
-                    return Err(InvalidScenario::new(path, at, reason));
+                    faults.push(InvalidScenario::new(path, at, reason));
                 }
             }
         }
     }
-    Ok(())
+    faults.retain(|fault| !fault.follows());
+    faults
 }
 
 /// Kinds that make pods of a template.

@@ -1,6 +1,10 @@
 //! Scenarios beside a target's capabilities: what would run, and what cannot and why.
 
+mod foresight;
+
 use std::collections::BTreeSet;
+
+pub use foresight::{Kinds, Offer, foresee};
 
 use crate::capability::Capability;
 use crate::parse;
@@ -21,12 +25,15 @@ pub struct Case {
 }
 
 impl Case {
-    /// Whether it changes the cluster for everybody, so that nothing may run beside it on the same cluster.
+    /// Whether nothing may run beside it: it changes the cluster for everybody, or takes names and ids in Azure that another case
+    /// may take too.
     pub fn alone(&self) -> bool {
         let given = &self.scenario.given;
         given.webhook != WebhookState::Installed
             || !given.webhook_settings.is_empty()
             || given.webhook_refuses.is_some()
+            || given.issuer.is_some()
+            || given.azure.chooses_names()
             || self
                 .scenario
                 .when
@@ -50,7 +57,13 @@ impl Case {
         if !given.webhook_settings.is_empty() || given.webhook_refuses.is_some() {
             needs.insert(Capability::WebhookSettings);
         }
+        if given.issuer.is_some() {
+            needs.insert(Capability::ChosenIssuer);
+        }
         let azure = &given.azure;
+        if azure.chooses_ids() {
+            needs.insert(Capability::ChosenIds);
+        }
         if !(azure.identities.is_empty() && azure.service_principals.is_empty() && azure.vaults.is_empty()) {
             needs.insert(Capability::Azure);
         }
@@ -111,6 +124,16 @@ pub enum Decision {
     NotApplicable {
         /// What the target lacks.
         missing: Vec<Capability>,
+    },
+    /// It makes no sense there: with an older Kubernetes, or another profile of the webhook.
+    Unsuited {
+        /// Why not.
+        why: String,
+    },
+    /// It cannot be set up there.
+    Blocked {
+        /// What stands in the way, with its places.
+        why: String,
     },
 }
 

@@ -38,7 +38,8 @@ pub use step::{
 pub struct Scenario {
     /// One sentence that says what must hold.
     pub title: Text,
-    /// Ids of the requirements that this scenario shows, from `requirements.yaml`.
+    /// Ids of the requirements that this scenario shows, from `requirements.yaml`. A suite of one's own needs none.
+    #[serde(default)]
     pub requirements: Vec<Text>,
     /// Where the set-up comes from, as a URL.
     pub source: Option<String>,
@@ -50,7 +51,8 @@ pub struct Scenario {
     /// The webhook profiles that it speaks of; under another one it is not applicable. Every profile when left out.
     #[serde(default)]
     pub profiles: Vec<Text>,
-    /// Defects that must turn this scenario red.
+    /// Mutants that must turn this scenario red. A suite of one's own needs none.
+    #[serde(default)]
     pub saboteurs: Vec<Text>,
     /// The state before anything is done.
     #[serde(default)]
@@ -80,6 +82,8 @@ pub struct Given {
     pub webhook_settings: std::collections::BTreeMap<String, Text>,
     /// With these settings the webhook must not start, and say this; then nothing else is done or expected.
     pub webhook_refuses: Option<Text>,
+    /// The issuer of the cluster's tokens, byte for byte, where manifests name it literally; the target's own when left out.
+    pub issuer: Option<Text>,
     /// What Azure holds.
     #[serde(default)]
     pub azure: AzureState,

@@ -88,6 +88,8 @@ pub fn coverage(target: &str, catalogue: &Catalogue, cases: &[Case], capabilitie
         let missing = match plan::decide(case, capabilities) {
             Decision::Runs => Vec::new(),
             Decision::NotApplicable { missing } => missing,
+            // A capability is all that is asked about here.
+            Decision::Unsuited { .. } | Decision::Blocked { .. } => Vec::new(),
         };
         // A scenario that names a requirement twice shows it once.
         let named: BTreeSet<&str> = case.scenario.requirements.iter().map(|id| id.value.as_str()).collect();
@@ -253,7 +255,8 @@ POL-004: { level: should, statement: It should be loud., source: "https://exampl
              when:\n  - create-pod: {{ name: p, image: quickstart/pause }}\n\
              then:\n  - admission: {{ of: p, outcome: unchanged }}\n"
         );
-        let scenario = wi_model::parse::scenario("a.yaml", text.as_bytes()).unwrap_or_else(|fault| panic!("{fault}"));
+        let scenario =
+            wi_model::parse::scenario("a.yaml", text.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
         Case { id: id.into(), file: "a.yaml".into(), scenario, sabotage: None }
     }
 

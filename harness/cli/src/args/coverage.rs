@@ -1,22 +1,13 @@
 //! What `coverage` takes.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::{Format, TargetArgs};
+use super::{Format, FromArgs, TargetArgs};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CoverageArgs {
-    /// Folder of scenarios.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "scenarios",
-        env = "WI_CONFORMANCE_SCENARIOS",
-        help_heading = "Selection"
-    )]
-    pub(crate) scenarios: PathBuf,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// End with code 1 when a requirement that the embedded rung can show has no scenario, and is essential, a must or a

@@ -17,7 +17,7 @@ use crate::kubernetes::{apply, apply_with_status, client, wait_registered};
 use crate::patience;
 
 /// Namespace, Service and objects have the names of the upstream installation, so that its users recognise them.
-const NAMESPACE: &str = "azure-workload-identity-system";
+pub(super) const NAMESPACE: &str = "azure-workload-identity-system";
 const SERVICE: &str = "azure-wi-webhook-webhook-service";
 /// The Service of the version that a case upgrades to.
 const NEXT_SERVICE: &str = "azure-wi-webhook-next-service";

@@ -2,6 +2,7 @@
 
 use wi_model::secret::sha256_hex;
 
+use super::beside::Place;
 use super::image::{Image, Layer};
 use super::{Builder, Found, Held, REPOSITORY, kind, node};
 use crate::proxy;
@@ -50,11 +51,17 @@ impl Builder<'_> {
             };
             names.push((name.to_owned(), image.name));
         }
+        for (name, stands_for) in &self.options.stand_ins {
+            let ours = names.iter().find(|(ours, _)| ours == stands_for).map(|(_, image)| image.clone());
+            names.push((name.clone(), ours.unwrap_or_else(|| stands_for.clone())));
+        }
         let args = vec!["fixture".to_owned(), "webhook".to_owned()];
         images.push(Image { name: webhook_image(tag), args, env: [].into(), file: None });
         self.bring(layer, &images, found).await?;
         for archive in &self.options.archives {
-            kind::load(kind_of(found)?, archive).await.map_err(|why| format!("--load {}: {why}", archive.display()))?;
+            kind::load(kind_of(&found.name, &found.place)?, archive)
+                .await
+                .map_err(|why| format!("--load {}: {why}", archive.display()))?;
         }
         Ok(names)
     }
@@ -85,7 +92,7 @@ impl Builder<'_> {
 
     /// Brings images to the nodes, unless all are there.
     async fn bring(&self, layer: &Layer, images: &[Image], found: &Found) -> Result<(), String> {
-        let cluster = kind_of(found)?;
+        let cluster = kind_of(&found.name, &found.place)?;
         let wanted: Vec<String> = images.iter().map(|image| image.name.clone()).collect();
         let mut there = true;
         for node in &found.place.nodes {
@@ -105,8 +112,10 @@ impl Builder<'_> {
     }
 }
 
-fn kind_of(found: &Found) -> Result<&str, String> {
-    found.place.kind.as_deref().ok_or_else(|| {
-        format!("cluster {} was not made by kind, so our images cannot be brought to its nodes", found.name)
-    })
+/// The kind cluster to whose nodes our images are brought.
+pub(super) fn kind_of<'a>(name: &str, place: &'a Place) -> Result<&'a str, String> {
+    place
+        .kind
+        .as_deref()
+        .ok_or_else(|| format!("cluster {name} was not made by kind, so our images cannot be brought to its nodes"))
 }

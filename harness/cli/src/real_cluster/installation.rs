@@ -322,7 +322,10 @@ fn read(folder: &Path, tenant_id: &str) -> Result<Vec<Value>, String> {
             &variables,
         );
         let shown = path.display().to_string();
-        objects.extend(wi_model::manifest::objects(&shown, &text).map_err(|error| error.to_string())?);
+        let told = |faults: Vec<wi_model::parse::InvalidScenario>| {
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        objects.extend(wi_model::manifest::objects(&shown, &text).map_err(told)?);
     }
     for object in &mut objects {
         // A rendered chart holds the tenant of whoever rendered it.

@@ -41,6 +41,10 @@ impl Stage<'_> {
         let object = self.adapt(object);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+        if kind == "Namespace" && name == self.ready.namespace {
+            self.cluster.adopt_namespace(&object).await?;
+            return Ok(Done::Accepted);
+        }
         let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
         let owned = Owned::Object {
             api_version: text(&object["apiVersion"]),
@@ -74,6 +78,9 @@ impl Stage<'_> {
             }
             (_, Created::Refused(refused)) => Ok(Done::Refused(format!("{kind} {name}"), refused)),
             (_, Created::Stored(_)) => {
+                if kind == "Namespace" {
+                    self.cluster.furnish(&name, self.additions, self.cancel).await?;
+                }
                 if let (Some(key), Some(template)) = (key, template) {
                     let mut sent = template.clone();
                     sent["metadata"]["namespace"] = key.0.clone().into();

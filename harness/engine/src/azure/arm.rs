@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use wi_model::evidence::Principal;
 use wi_model::target::AzureTarget;
 
-use super::{AzureError, Client, scope};
+use super::{AzureError, Chosen, Client, scope};
 
 /// Versions of the interfaces, each one that the service has had for long.
 const GROUPS: &str = "2024-11-01";
@@ -154,9 +154,10 @@ impl Arm<'_> {
         self.client.send(Method::GET, &url, &scope(&self.azure.resource_manager), None).await.is_ok()
     }
 
-    pub(crate) async fn put_identity(&self, group: &str, name: &str) -> Result<Principal, AzureError> {
+    pub(crate) async fn put_identity(&self, group: &str, name: &str, chosen: &Chosen) -> Result<Principal, AzureError> {
         let path = format!("resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}");
-        let made = self.put(&path, IDENTITIES, &json!({ "location": self.azure.location })).await?;
+        let made =
+            self.put(&path, IDENTITIES, &json!({ "location": self.azure.location, "tags": chosen.tags() })).await?;
         let field = |name: &str| {
             let value = made["properties"][name].as_str().map(str::to_owned);
             value.ok_or_else(|| AzureError::unexpected(&path, &format!("properties.{name}"), "none"))

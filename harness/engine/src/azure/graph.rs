@@ -8,7 +8,7 @@ use wi_model::evidence::Principal;
 use wi_model::target::AzureTarget;
 
 use super::arm::FederatedCredential;
-use super::{AzureError, Client, scope};
+use super::{AzureError, Chosen, Client, scope};
 
 /// How many answers to one request may be lost before it is given up.
 const LOST: u32 = 5;
@@ -72,8 +72,8 @@ impl Graph<'_> {
     }
 
     /// Registers an application. An answer that was lost is made up for by looking: a second one would be nobody's.
-    pub(crate) async fn register(&self, name: &str) -> Result<(String, String), AzureError> {
-        let body = json!({ "displayName": name, "signInAudience": "AzureADMyOrg" });
+    pub(crate) async fn register(&self, name: &str, chosen: &Chosen) -> Result<(String, String), AzureError> {
+        let body = json!({ "displayName": name, "signInAudience": "AzureADMyOrg", "tags": chosen.list() });
         let made = match self.send(Method::POST, "applications", Some(&body)).await {
             Err(AzureError::NoAnswer { .. }) => match self.applications(NamedBy::Whole(name)).await?.pop() {
                 Some(made) => made,
@@ -95,8 +95,9 @@ impl Graph<'_> {
         &self,
         object_id: String,
         app_id: String,
+        chosen: &Chosen,
     ) -> Result<Application, AzureError> {
-        let body = json!({ "appId": app_id });
+        let body = json!({ "appId": app_id, "tags": chosen.list() });
         // A directory that has just made an application may not know it yet.
         let unknown = |error: &AzureError| {
             matches!(error.status(), Some(400 | 404)) || matches!(error, AzureError::NoAnswer { .. })

@@ -15,6 +15,7 @@ use crate::ledger::Owned;
 
 /// How many names are tried for a vault.
 const NAMES: u32 = 20;
+
 impl Ground<'_> {
     pub(super) async fn vaults(
         &self,
@@ -41,7 +42,8 @@ impl Ground<'_> {
                 policies.push(Policy { object_id: principal.principal_id.clone(), secrets });
             }
             let by_roles = vault.access_model == AccessModel::Roles;
-            let (name, url) = self.vault(&group, handle, names, (by_roles, &policies), lease).await?;
+            let wanted = vault.name.as_ref().map(|name| name.value.as_str());
+            let (name, url) = self.vault(&group, (handle, wanted), names, (by_roles, &policies), lease).await?;
             let arm = self.azure.arm();
             if by_roles {
                 arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
@@ -65,7 +67,7 @@ impl Ground<'_> {
     async fn vault(
         &self,
         group: &str,
-        handle: &str,
+        (handle, wanted): (&str, Option<&str>),
         names: &Names,
         (by_roles, policies): (bool, &[Policy]),
         lease: &mut Lease,
@@ -73,7 +75,7 @@ impl Ground<'_> {
         let location = self.azure.target().location.clone();
         let mut attempt = 0;
         loop {
-            let name = names.vault(handle, attempt);
+            let name = wanted.map_or_else(|| names.vault(handle, attempt), str::to_owned);
             let owned = Owned::Vault { group: group.to_owned(), name: name.clone(), location: location.clone() };
             lease.take(owned).map_err(|error| sentence(&error))?;
             let made = match self.azure.arm().put_vault(group, &name, by_roles, policies, self.run_id).await {
@@ -86,6 +88,10 @@ impl Ground<'_> {
             };
             match made {
                 Ok(url) => return Ok((name, url)),
+                Err(error) if taken(&error) && wanted.is_some() => {
+                    lease.forget().map_err(|error| sentence(&error))?;
+                    return Err(format!("vault {handle}: the name {name} is somebody else's: {error}"));
+                }
                 Err(error) if taken(&error) && attempt < NAMES => {
                     lease.forget().map_err(|error| sentence(&error))?;
                     self.azure.waited(format!("the vault name {name} is somebody else's, so another was taken"));

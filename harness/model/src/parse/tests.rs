@@ -18,11 +18,11 @@ then:
   - secret-read: { by: p, vault: kv1, secret: testsecret, outcome: allowed, within: 10s }
 ";
 
+/// Every fault, a line each.
 fn fault(text: &str) -> String {
-    match scenario("s.yaml", text.as_bytes()).and_then(|s| check_loaded("s.yaml", &s).map(|()| s)) {
-        Ok(_) => "none".to_owned(),
-        Err(error) => error.to_string(),
-    }
+    let (scenario, mut faults) = read("s.yaml", text.as_bytes());
+    faults.extend(scenario.iter().flat_map(|scenario| check_loaded("s.yaml", scenario)));
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -77,17 +77,73 @@ fn references_that_lead_nowhere_are_errors_with_what_is_declared() {
 
 #[test]
 fn empty_lists_that_would_make_a_case_pass_for_nothing_are_errors() {
+    let message = fault(GOOD.split("then:").next().unwrap());
+    assert!(message.starts_with("s.yaml:1:1: `then` is empty"), "{message}");
     for (from, to) in [("[MUT-001]", "[]"), ("[webhook/no-env]", "[]")] {
-        let message = fault(&GOOD.replace(from, to));
-        assert!(message.contains("is empty"), "{message}");
+        let text = GOOD.replace(from, to);
+        assert_eq!(fault(&text), "", "a suite of one's own needs neither");
+        let lacking = lacking("s.yaml", &scenario("s.yaml", text.as_bytes()).unwrap());
+        assert!(lacking[0].to_string().contains("is empty"), "{lacking:?}");
     }
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_at_once_and_at_its_own_place() {
+    let text = "\
+titel: a pod reads its secret
+given:
+  azure:
+    identities:
+      app1: { federated: [ { subject: '{{nobody}}', isuer: x } ] }
+    vaults:
+      kv1: { secrets: { testsecret: Hello! }, access: [ { to: app2, secrets: [get, read] } ] }
+  cluster:
+    - service-account: { annotations: {} }
+when:
+  - create-pod: { name: p, imgae: quickstart/rust }
+  - advance-time: soon
+  - brake: { of: kv1, how: throttled }
+then:
+  - exchange: { by: p, as: app1 }
+  - secret-read: { by: q, vault: kv2, secret: testsecret, outcome: allowed, within: 10 }
+  - token: { of: p }
+";
+    let told = fault(text);
+    let lines: Vec<&str> = told.lines().collect();
+    let expected = [
+        ("s.yaml:1:1: missing field `title`", ""),
+        ("s.yaml:1:1: unknown field `titel`", "`title` is near"),
+        ("s.yaml:5:39: nothing is called `nobody` here", ""),
+        ("s.yaml:5:53: unknown field `isuer`", "`issuer` is near"),
+        ("s.yaml:7:63: identity or service principal `app2` is not declared", ""),
+        ("s.yaml:7:84: unknown word `read`", "`get`, `list`, `set`, `delete`"),
+        ("s.yaml:9:24: missing field `name`", ""),
+        ("s.yaml:11:17: missing field `image`", ""),
+        ("s.yaml:11:28: unknown field `imgae`", "`image` is near"),
+        ("s.yaml:12:19: `soon`: a duration is a number and", ""),
+        ("s.yaml:13:5: unknown word `brake`", "`break` is near"),
+        ("s.yaml:15:15: missing field `outcome`", ""),
+        ("s.yaml:16:34: vault `kv2` is not declared", ""),
+        ("s.yaml:16:85: `10`: a duration is a number and", ""),
+        ("s.yaml:17:12: missing field `subject`", ""),
+        ("s.yaml:16:5: pod `q` is not declared", "declared: p"),
+    ];
+    for (start, part) in expected {
+        assert!(
+            lines.iter().any(|line| line.starts_with(start) && line.contains(part)),
+            "{start} {part} is not in\n{told}"
+        );
+    }
+    assert_eq!(lines.len(), expected.len(), "{told}");
+    assert!(!told.contains(STAND_IN), "{told}");
 }
 
 #[test]
 fn bytes_that_are_no_text_and_files_that_are_too_large_are_told_apart() {
     let error = scenario("s.yaml", b"title: \xff").unwrap_err();
-    assert_eq!(error.to_string(), "s.yaml: byte 7 is not UTF-8; save the file as UTF-8");
+    assert_eq!(error[0].to_string(), "s.yaml: byte 7 is not UTF-8; save the file as UTF-8");
     let error = scenario("s.yaml", &vec![b' '; MAX_BYTES + 1]).unwrap_err();
+    let error = &error[0];
     assert!(error.to_string().contains("1048577 bytes; a scenario or manifest may have at most 1048576"), "{error}");
 }
 
@@ -115,6 +171,6 @@ fn a_manifest_variable_without_a_value_is_an_error() {
             serde_json::json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" }, "x": "${A} ${B}" });
         manifests.loaded.push(crate::scenario::LoadedObject { file: "pod.yaml".into(), object });
     }
-    let message = check_loaded("s.yaml", &read).unwrap_err().to_string();
+    let message = check_loaded("s.yaml", &read)[0].to_string();
     assert!(message.starts_with("s.yaml:11:") && message.contains("value for the variable `B`"), "{message}");
 }

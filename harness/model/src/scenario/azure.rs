@@ -26,6 +26,25 @@ pub struct AzureState {
     pub tenants: BTreeMap<String, OtherTenant>,
 }
 
+impl AzureState {
+    /// Every id that is stated instead of made up by Azure.
+    pub fn chosen_ids(&self) -> impl Iterator<Item = &Text> {
+        let identities = self.identities.values().flat_map(|of| [&of.client_id, &of.principal_id]);
+        let principals = self.service_principals.values().flat_map(|of| [&of.client_id, &of.principal_id]);
+        identities.chain(principals).flatten()
+    }
+
+    /// Whether an id is stated.
+    pub fn chooses_ids(&self) -> bool {
+        self.chosen_ids().next().is_some()
+    }
+
+    /// Whether something is named that there is once in the world.
+    pub fn chooses_names(&self) -> bool {
+        self.chooses_ids() || self.vaults.values().any(|vault| vault.name.is_some())
+    }
+}
+
 /// A tenant beside the target's.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -42,6 +61,10 @@ pub struct OtherTenant {
 pub struct Identity {
     /// The resource's name; made from the handle when left out.
     pub name: Option<Text>,
+    /// Its client id, where manifests name one literally; Azure makes one up when left out.
+    pub client_id: Option<Text>,
+    /// The object id of its service principal, the same way.
+    pub principal_id: Option<Text>,
     /// A resource group of its own, apart from the case's; the case's when left out.
     #[serde(default)]
     pub other_group: bool,
@@ -56,6 +79,10 @@ pub struct Identity {
 pub struct ServicePrincipal {
     /// Display name; made from the handle when left out.
     pub name: Option<Text>,
+    /// Its client id, where manifests name one literally; Azure makes one up when left out.
+    pub client_id: Option<Text>,
+    /// Its object id, the same way.
+    pub principal_id: Option<Text>,
     /// Its federated identity credentials.
     #[serde(default)]
     pub federated: Vec<Located<FederatedCredential>>,
@@ -79,6 +106,8 @@ pub struct FederatedCredential {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Vault {
+    /// Its name, where manifests name its address literally; one that nobody else has when left out.
+    pub name: Option<Text>,
     /// The vault's secrets. `{{random}}` makes a value that is new each time.
     #[serde(default)]
     pub secrets: BTreeMap<String, StoredSecret>,
@@ -197,7 +226,7 @@ texts! {
     Identity { name, federated }
     ServicePrincipal { name, federated }
     FederatedCredential { name, issuer, subject, audience }
-    Vault { secrets }
+    Vault { name, secrets }
     SecretWith { value }
 }
 texts_of_one! { StoredSecret { Value, With } }

@@ -5,7 +5,10 @@ use serde::Deserialize;
 
 /// A duration such as `500ms`, `10s`, `2m`, `1h` or `2d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(
+    with = "String",
+    extend("pattern" = "^0*[1-9][0-9]*(ms|s|m|h|d)$", "patternErrorMessage" = "a duration is a number and ms, s, m, h or d, such as `10s`")
+)]
 pub struct Patience(pub std::time::Duration);
 
 impl<'de> Deserialize<'de> for Patience {
