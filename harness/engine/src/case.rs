@@ -270,6 +270,11 @@ impl<'a> Running<'a> {
             looked
                 .and(observer.explain(namespace, pod).await)
                 .map_err(|why| Blocked(format!("the evidence of pod {name}: {why}")))?;
+            if !self.record.failures.is_empty()
+                && let Some(why) = pod.fault_of_node()
+            {
+                return Err(Blocked(format!("the node could not run pod {name}: {why}")));
+            }
         }
         Ok(())
     }

@@ -41,6 +41,24 @@ pub struct PodEvidence {
     pub exchanges: Vec<Value>,
 }
 
+impl PodEvidence {
+    /// What the node lacked to run the pod as it is: then what the pod did not do is nobody's fault who is judged.
+    pub fn fault_of_node(&self) -> Option<String> {
+        const REASONS: [&str; 4] = ["FailedCreatePodSandBox", "FailedToWriteLog", "Evicted", "NodeNotReady"];
+        let event = self.events.iter().find(|event| REASONS.contains(&event.reason.as_str()));
+        if let Some(event) = event {
+            return Some(format!("{}: {}", event.reason, event.message));
+        }
+        let latest = self.latest.as_ref()?;
+        let all = ["initContainerStatuses", "containerStatuses"].into_iter();
+        let mut waiting = all
+            .flat_map(|list| latest["status"][list].as_array().into_iter().flatten())
+            .map(|status| &status["state"]["waiting"]);
+        let waiting = waiting.find(|waiting| waiting["reason"] == "CreateContainerError")?;
+        Some(format!("CreateContainerError: {}", waiting["message"].as_str().unwrap_or_default()))
+    }
+}
+
 /// A line of a sample that shows the secret's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
