@@ -10,8 +10,11 @@ pub(crate) fn all() -> Vec<(String, String)> {
         breaks.iter().map(move |(name, sentence)| (format!("{part}/{name}"), (*sentence).to_owned()))
     };
     let injected = of("webhook", wi_reference_webhook::BREAKS).chain(of("proxy", wi_reference_proxy::BREAKS));
-    let rest =
-        wi_embedded_cluster::DEFECTS.iter().chain(wi_azure_emulator::DEFECTS).chain(wi_model::sabotage::SETUP_DEFECTS);
+    let rest = wi_embedded_cluster::DEFECTS
+        .iter()
+        .chain(wi_process_node::DEFECTS)
+        .chain(wi_azure_emulator::DEFECTS)
+        .chain(wi_model::sabotage::SETUP_DEFECTS);
     injected.chain(rest.map(|(name, sentence)| ((*name).to_owned(), (*sentence).to_owned()))).collect()
 }
 
@@ -108,6 +111,10 @@ impl Defects {
 
     pub(crate) fn cluster(&self) -> BTreeSet<String> {
         self.among(wi_embedded_cluster::DEFECTS)
+    }
+
+    pub(crate) fn node(&self) -> BTreeSet<String> {
+        self.among(wi_process_node::DEFECTS)
     }
 
     pub(crate) fn azure(&self) -> BTreeSet<String> {

@@ -186,7 +186,7 @@ impl Environment {
         let trust = folder.path().join("azure.pem");
         std::fs::write(&trust, azure.ca_pem()).map_err(state)?;
         let images = Images::new(&options.images, &options.webhook, trust, &options.defects.proxy());
-        let node = start_node(&cluster, &azure, &time, folder.path(), images).await?;
+        let node = start_node(&cluster, &azure, &time, folder.path(), (images, options.defects.node())).await?;
         let node_name = node.name().to_owned();
         tracing::debug!(node = node_name, api = cluster.url(), "environment is up");
         routes.set_node(&node);
@@ -359,7 +359,7 @@ async fn start_node(
     azure: &Arc<AzureEmulator>,
     time: &Clock,
     folder: &Path,
-    images: Images,
+    (images, defects): (Images, BTreeSet<String>),
 ) -> Result<ProcessNode, EnvironmentError> {
     let name = "wi-node".to_owned();
     let api = cluster.acceptor();
@@ -389,6 +389,7 @@ async fn start_node(
         clock_moved: time.moves(),
         program: "/proc/self/exe".into(),
         ceiling: wi_process_node::Ceiling::default(),
+        defects,
     };
     ProcessNode::start(options).await.map_err(EnvironmentError::Node)
 }

@@ -58,7 +58,7 @@ pub(crate) fn place(
     let webhook = real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;
     let ours = matches!(webhook, real_cluster::Webhook::Reference { .. });
     let foreign = if ours { BTreeSet::new() } else { defects.webhook() };
-    if let Some(defect) = defects.cluster().into_iter().chain(foreign).next() {
+    if let Some(defect) = defects.cluster().into_iter().chain(defects.node()).chain(foreign).next() {
         return Err(usage(format!(
             "--saboteur {defect}: only a part of our own can have a defect, and this one is not on this target"
         )));
@@ -104,7 +104,7 @@ pub(crate) fn aks(
     defects: &Defects,
 ) -> Result<aks::Options, Stop> {
     let usage = |why: String| Stop::new(Exit::Usage, why);
-    let all = defects.cluster().into_iter().chain(defects.webhook()).chain(defects.azure());
+    let all = defects.cluster().into_iter().chain(defects.node()).chain(defects.webhook()).chain(defects.azure());
     if let Some(defect) = all.into_iter().next() {
         return Err(usage(format!(
             "--saboteur {defect}: only a part of our own can have a defect, and none is on this target"
