@@ -1,5 +1,4 @@
 //! What fuzzers found or began with, read again.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 use wi_model::{manifest, parse, target};
 
