@@ -14,7 +14,7 @@ use wi_model::record::{Outcome, Record};
 use crate::environment::{Options, Program, Webhook};
 use crate::place::Place;
 use crate::pool::Pool;
-use crate::sabotage::{Noticed, noticed, shows_at};
+use crate::sabotage::{Noticed, noticed, shows_at, unnoticed};
 use crate::scenarios::{Reading, Source};
 use crate::{console, defects, scenarios, stand_ins};
 
@@ -109,7 +109,9 @@ impl Conformance {
         if self.saboteurs {
             for case in &suite.cases {
                 trials.extend(
-                    case.scenario.saboteurs.iter().map(|name| trial(case, Some(name.value.clone()), &bench, &runtime)),
+                    wi_model::sabotage::mutants(&case.scenario)
+                        .into_iter()
+                        .map(|mutant| trial(case, Some(mutant), &bench, &runtime)),
                 );
             }
         }
@@ -217,7 +219,7 @@ fn trial(case: &Case, saboteur: Option<String>, bench: &Arc<Bench>, runtime: &Ar
                 wi_report::case_text(&record)
             ))),
             (outcome, Noticed::Survived) => {
-                let reason = record.reason.unwrap_or_else(|| "no expectation noticed".to_owned());
+                let reason = unnoticed(&record, mutant);
                 Err(Failed::from(format!("{id} must turn red under {mutant}, and was: {outcome}: {reason}")))
             }
         }

@@ -75,6 +75,7 @@ pub(crate) const SHOWS: &[(&[&str], &[Hop])] = &[
             "setup/forgets-client-id",
             "setup/adds-client-id",
             "setup/forgets-skip-annotation",
+            "setup/misleads-container",
             "webhook/wrong-client-id",
             "webhook/needs-automount",
         ],

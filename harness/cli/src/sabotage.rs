@@ -6,6 +6,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use wi_model::plan::Case;
 use wi_model::record::{Outcome, Record};
+use wi_model::sabotage::MISLEADS_CONTAINER;
 use wi_model::verdict::Hop;
 
 use crate::console;
@@ -77,9 +78,10 @@ impl Matrix {
     pub(crate) async fn perform(self, ended: impl Fn(&Pair) + Sync) -> Vec<Pair> {
         let started = jiff::Timestamp::now();
         let run_id = crate::run::run_id(started);
-        let pairs =
-            self.cases.iter().flat_map(|case| case.scenario.saboteurs.iter().map(move |defect| (case, &defect.value)));
-        let mut pairs: Vec<Pair> = futures::stream::iter(pairs.enumerate())
+        let named = |case: &Case| wi_model::sabotage::mutants(&case.scenario);
+        let pairs: Vec<(&Case, String)> =
+            self.cases.iter().flat_map(|case| named(case).into_iter().map(move |mutant| (case, mutant))).collect();
+        let mut pairs: Vec<Pair> = futures::stream::iter(pairs.iter().enumerate())
             .map(|(index, (case, defect))| {
                 let (environment, cancel) = (self.environment.clone(), self.cancel.clone());
                 let (state_dir, out) = (self.state_dir.clone(), self.out.join(defect.replace('/', "-")));
@@ -120,6 +122,15 @@ pub(crate) async fn sabotaged(
     record
 }
 
+/// Why nothing was noticed, in words.
+pub(crate) fn unnoticed(record: &Record, mutant: &str) -> String {
+    if mutant == MISLEADS_CONTAINER && record.outcome == Outcome::Pass {
+        return "the expectation holds for another container than the one that it speaks of; say which with `container`"
+            .to_owned();
+    }
+    record.reason.clone().unwrap_or_else(|| "no expectation noticed".to_owned())
+}
+
 /// A pair's end in lines: the second says how the scenario noticed, or what it noticed instead.
 pub(crate) fn tell(pair: &Pair) {
     let noticed = noticed(&pair.record, &pair.defect);
@@ -136,8 +147,7 @@ pub(crate) fn tell(pair: &Pair) {
             }
         }
         _ => {
-            let reason = pair.record.reason.as_deref().unwrap_or("no expectation noticed");
-            console::say(format!("               {}: {reason}", pair.record.outcome));
+            console::say(format!("               {}: {}", pair.record.outcome, unnoticed(&pair.record, &pair.defect)));
         }
     }
 }

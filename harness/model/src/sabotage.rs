@@ -2,7 +2,11 @@
 //!
 //! Defects of the product and of what stands in for Azure and the cluster live there; these change the scenario itself.
 
+mod containers;
+
 use serde_json::Value;
+
+pub use containers::{MISLEADS_CONTAINER, has_several_candidates};
 
 use crate::located::{Located, Text};
 use crate::scenario::{
@@ -44,6 +48,10 @@ pub const SETUP_DEFECTS: &[(&str, &str)] = &[
     ("setup/skips-fault", "no step makes a part of Azure fail"),
     ("setup/asks-in-order", "steps that ask by hand ask with a token that is as it should be"),
     ("setup/stores-another-secret", "the vault holds other values than were asked for"),
+    (
+        MISLEADS_CONTAINER,
+        "the container that an expectation speaks of, and no other, asks with a client id that nobody has",
+    ),
 ];
 
 const LABEL: &str = "azure.workload.identity/use";
@@ -163,8 +171,19 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
             // The expectation keeps the value that was asked for; see `Vault::decoy`.
             scenario.given.azure.vaults.values_mut().for_each(|vault| vault.decoy = true);
         }
+        MISLEADS_CONTAINER => containers::mislead(scenario),
         _ => skip_steps(scenario, name),
     }
+}
+
+/// The mutants that must turn a scenario red: those that it names, and where an expectation could hold for another container than
+/// the one that is meant, the one that tells.
+pub fn mutants(scenario: &Scenario) -> Vec<String> {
+    let mut mutants: Vec<String> = scenario.saboteurs.iter().map(|name| name.value.clone()).collect();
+    if has_several_candidates(scenario) && !mutants.iter().any(|name| name == MISLEADS_CONTAINER) {
+        mutants.push(MISLEADS_CONTAINER.to_owned());
+    }
+    mutants
 }
 
 /// Leaves out the steps of a kind.
@@ -319,7 +338,7 @@ fn each_object(manifests: &mut Manifests, kind: &str, field: &str, change: &mut 
 mod tests {
     use super::*;
 
-    const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
+    const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
 
     /// Defects that bite on what the plain scenario has not.
     const OTHERWISE: [&str; 7] = [

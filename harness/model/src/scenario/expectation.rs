@@ -402,6 +402,28 @@ impl Expectation {
         .map(|patience| patience.0)
     }
 
+    /// The container that it speaks of, where it names one.
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Expectation::Pod(e) => e.container.as_ref(),
+            Expectation::Log(e) => e.container.as_ref(),
+            Expectation::Admission(_)
+            | Expectation::Token(_)
+            | Expectation::Exchange(_)
+            | Expectation::Metadata(_)
+            | Expectation::SecretRead(_)
+            | Expectation::Event(_)
+            | Expectation::Object(_)
+            | Expectation::Issuer(_)
+            | Expectation::TokenReview(_)
+            | Expectation::NoCredential(_)
+            | Expectation::Access(_)
+            | Expectation::Challenge(_)
+            | Expectation::Webhook(_) => None,
+        }
+        .map(|name| name.value.as_str())
+    }
+
     /// What it speaks of.
     pub fn subject(&self) -> Subject<'_> {
         fn pod<'a>(name: &'a Text, namespace: &'a Option<Text>) -> Subject<'a> {
