@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub(crate) use coverage::CoverageArgs;
 pub(crate) use images::ImagesArgs;
 pub(crate) use reports::{CompletionsArgs, DiffArgs, Format, GithubArgs, ManArgs, ReportArgs};
-pub(crate) use suite::{FromArgs, SuiteArgs};
+pub(crate) use suite::{FromArgs, InitArgs, SuiteArgs};
 
 use crate::shard::Part;
 use crate::stand_ins::StandIn;
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what would run, and what cannot and why; touch nothing.
     Plan(SelectArgs),
+    /// Write a scenario for manifests of your own, and what goes with it.
+    Init(InitArgs),
     /// List the scenarios.
     List(ListArgs),
     /// Show which scenarios show which requirement, and which requirements none shows; touch nothing.

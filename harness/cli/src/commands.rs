@@ -22,9 +22,10 @@ use crate::reports::{self, OutFolder};
 use crate::run::{self, Run};
 use crate::sabotage::{self, Matrix};
 use crate::scenarios::{Reading, Suite};
+use crate::selection::{Filter, Known};
 use crate::{
-    console, coverage, defects, environment, images, publish, scenarios, shard, signal, stand_ins, standing, sweep,
-    targets,
+    console, coverage, defects, environment, images, init, publish, scenarios, shard, signal, stand_ins, standing,
+    sweep, targets,
 };
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
@@ -80,6 +81,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.command {
         Command::Run(args) => run(args, &global).await,
         Command::Plan(args) => plan(&args, &global).await,
+        Command::Init(args) => init::init(&args),
         Command::List(args) => list(&args),
         Command::Coverage(args) => coverage::coverage(&args, &global),
         Command::Sabotage(args) => sabotage(args, &global).await,
@@ -103,6 +105,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     }
 }
 
+/// Where runs leave their reports, unless they are told otherwise.
+const LAST_RUN: &str = "reports/latest";
+
 /// Loads the scenarios that flags name.
 pub(crate) fn load(from: &FromArgs, strict: bool) -> Suite {
     let known = defects::all();
@@ -111,16 +116,27 @@ pub(crate) fn load(from: &FromArgs, strict: bool) -> Suite {
 }
 
 /// Loads the suite and selects from it. Files that cannot be used are told, and left out.
-fn select(args: &SuiteArgs) -> Result<(Suite, Vec<Case>), Stop> {
+fn select(args: &SuiteArgs, out: &Path) -> Result<(Suite, Vec<Case>), Stop> {
     let suite = load(&args.from, args.strict);
-    let selected: Vec<Case> =
-        suite.cases.iter().filter(|case| plan::selected(&case.id, &args.filters, args.exact)).cloned().collect();
+    let asks = args.filter.as_ref().is_some_and(Filter::asks_about_the_past);
+    let past = asks.then(|| reports::read(out)).transpose();
+    let past = past.map_err(|stop| {
+        Stop::new(stop.exit, format!("--filter: {}; outcome() and slow() need a run before", stop.lines.join("; ")))
+    })?;
+    let known = Known { requirements: &suite.requirements, past: past.as_ref() };
+    let meant = |case: &&Case| {
+        plan::selected(&case.id, &args.filters, args.exact)
+            && args.filter.as_ref().is_none_or(|filter| filter.selects(case, &known))
+    };
+    let selected: Vec<Case> = suite.cases.iter().filter(meant).cloned().collect();
     if selected.is_empty() && !suite.faults.is_empty() {
         return Err(Stop { exit: Exit::Usage, lines: suite.faults.iter().map(ToString::to_string).collect() });
     }
     if selected.is_empty() {
         let from = args.from.shown();
-        let what = if args.filters.is_empty() {
+        let what = if args.filter.is_some() {
+            format!("no scenario of {from} is selected by --filter")
+        } else if args.filters.is_empty() {
             format!("no scenario in {from}")
         } else {
             format!("no scenario of {from} matches {}", args.filters.join(" or "))
@@ -150,7 +166,7 @@ fn jobs(named: Option<u16>, place: &Place) -> usize {
 }
 
 async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
-    let (suite, mut cases) = select(&args.select.suite)?;
+    let (suite, mut cases) = select(&args.select.suite, &args.out)?;
     let mut defects = defects::Defects::default();
     if let Some(defect) = &args.saboteur {
         if !defects::all().iter().any(|(name, _)| name == defect) {
@@ -266,7 +282,7 @@ fn man(args: &ManArgs) -> Result<Exit, Stop> {
 }
 
 async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
-    let (suite, cases) = select(&args.suite)?;
+    let (suite, cases) = select(&args.suite, Path::new(LAST_RUN))?;
     let place = targets::place(&args.target, &suite.images, defects::Defects::default(), &global.state_dir())?;
     let offer = place.offer();
     // Where a run would not begin, nothing would run.
@@ -312,7 +328,7 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Stop> {
-    let (suite, cases) = select(&args.suite)?;
+    let (suite, cases) = select(&args.suite, Path::new(LAST_RUN))?;
     for case in &cases {
         let requirements: Vec<&str> = case.scenario.requirements.iter().map(|id| id.value.as_str()).collect();
         let named = if requirements.is_empty() { String::new() } else { format!("  [{}]", requirements.join(", ")) };
@@ -345,7 +361,7 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
         defects::all().iter().for_each(|(name, sentence)| console::say(format!("{name}  {sentence}")));
         return Ok(Exit::Conformant);
     }
-    let (suite, cases) = select(&args.suite)?;
+    let (suite, cases) = select(&args.suite, Path::new(LAST_RUN))?;
     environment::preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
     let _out = OutFolder::claim(&args.out)?;
     let cancel = CancellationToken::new();

@@ -244,6 +244,55 @@ fn ordinary_files_with_literal_ids_and_an_image_of_their_own_are_judged_as_they_
 }
 
 #[test]
+fn init_writes_a_scenario_for_manifests_that_is_green_and_touches_nothing_that_is_there() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    ordinary_files(&folder);
+    let files = ["namespace", "serviceaccount", "configmap", "deployment", "service", "ingress"];
+    let files: Vec<String> = files.iter().map(|name| format!("k8s/{name}.yaml")).collect();
+    let args: Vec<&str> = ["init", "--from"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let (code, out, err) = folder.run(&args);
+    assert!(code == 0 && out.contains("next: wi-conformance run --scenarios ."), "{out}{err}");
+    let (code, out, err) = folder.run(&["run", "--scenarios", "."]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("Conformant: all 1 cases"), "{out}");
+    let (code, _, err) = folder.run(&args);
+    assert!(code == 2 && err.contains("is there already"), "{err}");
+    let (code, _, err) = folder.run(&["init", "new", "--from", "k8s/service.yaml"]);
+    assert!(code == 2 && err.contains("nothing that makes pods") && !folder.path("new").exists(), "{err}");
+}
+
+#[test]
+fn a_suite_whose_expectation_holds_for_another_container_is_told_so() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    ordinary_files(&folder);
+    let web =
+        "{ name: web, image: 'registry.example:5000/shop/web:1.4', envFrom: [ { configMapRef: { name: web } } ] }";
+    let side = web.replace("name: web,", "name: side,");
+    let deployment = std::fs::read_to_string(folder.path("k8s/deployment.yaml")).unwrap();
+    folder.write("k8s/deployment.yaml", deployment.replace(web, &format!("{web}, {side}")));
+    folder.write("suite.yaml", "pods: { images: { 'registry.example:5000/shop/web': quickstart/rust } }\n");
+    folder.write("reads.yaml", ORDINARY);
+    let (code, out, err) = folder.run(&["sabotage"]);
+    assert!(out.contains("reads  under setup/misleads-container"), "{out}{err}");
+    // Either the container that was misled counts, or the suite is told that another one stood in for it.
+    let told = out.contains("holds for another container") && code == 1;
+    assert!(told || (out.contains("1 killed") && code == 0), "{out}");
+}
+
+#[test]
+fn an_expression_selects_scenarios_and_one_that_is_none_is_usage() {
+    let folder = Folder::new();
+    folder.write("other/also.yaml", SCENARIO);
+    let (code, out, _) = folder.run(&["list", "--filter", "requirement(A-*) and not id(other)"]);
+    assert!(code == 0 && out.contains("area/good") && !out.contains("other/also"), "{out}");
+    let (code, _, err) = folder.run(&["list", "--filter", "level(shall)"]);
+    assert!(code == 2 && err.contains("level(must)"), "{err}");
+    let (code, _, err) = folder.run(&["list", "--filter", "outcome(fail)"]);
+    assert!(code == 2 && err.contains("need a run before"), "{code} {err}");
+    assert_eq!(folder.run(&["list", "--filter", "hop(secret)"]).0, 3);
+}
+
+#[test]
 fn a_run_that_fails_fast_begins_no_further_case_and_a_repeated_one_ends_with_the_first_that_is_red() {
     let folder = Folder::new();
     folder.write("area/also.yaml", SCENARIO);

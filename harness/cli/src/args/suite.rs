@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::scenarios::Source;
+use crate::selection::Filter;
 
 /// The folder that is used when none is named, where it is there.
 const USUAL: &str = "scenarios";
@@ -27,6 +28,11 @@ pub(crate) struct SuiteArgs {
     /// Run only scenarios whose id holds one of these.
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
+    /// Run only scenarios that an expression selects, such as `requirement(EXC-*) and not slow()`: id(..), requirement(..),
+    /// level(..), hop(..), outcome(..) of the last run, slow(), alone(), joined by `and`, `or`, `not` and brackets; `*` stands
+    /// for anything.
+    #[arg(long = "filter", value_name = "EXPRESSION", help_heading = "Selection")]
+    pub(crate) filter: Option<Filter>,
     /// Filters are whole ids.
     #[arg(long, help_heading = "Selection")]
     pub(crate) exact: bool,
@@ -57,4 +63,14 @@ impl FromArgs {
         };
         self.sources().iter().map(word).collect::<Vec<_>>().join(" and ")
     }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InitArgs {
+    /// Folder to write to; this one when left out. Nothing that is there is changed.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// Kubernetes manifests to make the scenario of; may be repeated, or name several.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) from: Vec<PathBuf>,
 }

@@ -1,0 +1,290 @@
+//! `init`: a scenario out of somebody's manifests, with what an editor and a CI server need beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use wi_model::{manifest, parse, template};
+
+use crate::args::InitArgs;
+use crate::console;
+use crate::exit::{Exit, Stop};
+use crate::input;
+
+const SCENARIO: &str = "reads-its-secret.yaml";
+const SUITE: &str = "suite.yaml";
+const SCHEMA: &str = "scenario.schema.json";
+const WORKFLOW: &str = ".github/workflows/wi-conformance.yaml";
+const CLIENT_ID: &str = "azure.workload.identity/client-id";
+
+/// A manifest file: how the scenario names it, and what is in it.
+struct File {
+    named: String,
+    objects: Vec<Value>,
+}
+
+/// What was found in the manifests.
+struct Found {
+    /// How expectations call the pod.
+    pod: String,
+    namespace: Option<String>,
+    account: String,
+    /// Whether the account is among the manifests.
+    has_account: bool,
+    client_id: Option<String>,
+    vault: Option<String>,
+    secret: Option<String>,
+    images: BTreeSet<String>,
+}
+
+/// Writes the folder.
+pub(crate) fn init(args: &InitArgs) -> Result<Exit, Stop> {
+    let usage = |why: String| Stop::new(Exit::Usage, why);
+    let files = read(args)?;
+    let found = Found::of(&files).ok_or_else(|| {
+        usage(
+            "init: no pod, and nothing that makes pods, is in these files: expected a Pod, a Deployment or the like"
+                .to_owned(),
+        )
+    })?;
+    let schema = serde_json::to_string_pretty(&wi_model::schema::scenario()).unwrap_or_default();
+    let written = [
+        (SCENARIO, scenario(&files, &found)),
+        (SUITE, suite(&found)),
+        (SCHEMA, schema + "\n"),
+        (WORKFLOW, workflow(&args.folder)),
+    ];
+    if let Some((name, _)) = written.iter().find(|(name, _)| args.folder.join(name).exists()) {
+        let path = args.folder.join(name);
+        return Err(usage(format!(
+            "init: {} is there already, and is left as it is; name another folder",
+            path.display()
+        )));
+    }
+    for (name, text) in &written {
+        let path = args.folder.join(name);
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        made.map_err(|error| usage(format!("{}: cannot be written: {error}", path.display())))?;
+        console::say(format!("wrote {}", path.display()));
+    }
+    console::say(format!("next: wi-conformance run --scenarios {}", args.folder.display()));
+    Ok(Exit::Conformant)
+}
+
+fn read(args: &InitArgs) -> Result<Vec<File>, Stop> {
+    let mut files = Vec::new();
+    for path in &args.from {
+        let fault = |why: String| Stop::new(Exit::Usage, why);
+        let shown = path.display().to_string();
+        let text =
+            input::read_text(path, parse::MAX_BYTES as u64).map_err(|error| fault(format!("{shown}: {error}")))?;
+        let objects = manifest::objects(&shown, &text)
+            .map_err(|faults| Stop { exit: Exit::Usage, lines: faults.iter().map(ToString::to_string).collect() })?;
+        files.push(File { named: beside(&args.folder, path), objects });
+    }
+    Ok(files)
+}
+
+/// A file as a scenario in the folder names it: relative to the folder where that can be said.
+fn beside(folder: &Path, path: &Path) -> String {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (folder, path) = (whole(folder), whole(path));
+    let mut up = PathBuf::new();
+    for above in folder.ancestors() {
+        if let Ok(below) = path.strip_prefix(above) {
+            return up.join(below).display().to_string();
+        }
+        up.push("..");
+    }
+    path.display().to_string()
+}
+
+impl Found {
+    fn of(files: &[File]) -> Option<Self> {
+        let objects = || files.iter().flat_map(|file| &file.objects);
+        let maker = objects().find(|object| parse::pods_name(object).is_some())?;
+        let paths = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
+        let spec = paths.iter().find_map(|path| maker.pointer(path).filter(|spec| spec["containers"].is_array()))?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let account = text(&spec["serviceAccountName"]).unwrap_or_else(|| "default".to_owned());
+        let of_account =
+            |object: &&Value| object["kind"] == "ServiceAccount" && object["metadata"]["name"] == account.as_str();
+        let stated = objects().find(of_account);
+        let containers = || {
+            ["initContainers", "containers"].into_iter().flat_map(|list| spec[list].as_array().into_iter().flatten())
+        };
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        for container in containers() {
+            for from in container["envFrom"].as_array().into_iter().flatten() {
+                let name = &from["configMapRef"]["name"];
+                let map = objects().find(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == *name);
+                let entries = map.and_then(|map| map["data"].as_object()).into_iter().flatten();
+                env.extend(entries.filter_map(|(key, value)| Some((key.clone(), text(value)?))));
+            }
+            let entries = container["env"].as_array().into_iter().flatten();
+            env.extend(entries.filter_map(|entry| Some((text(&entry["name"])?, text(&entry["value"])?))));
+        }
+        let names_own = |image: &String| wi_quickstart::images::resolve(image).is_none();
+        Some(Found {
+            pod: parse::pods_name(maker)?,
+            namespace: text(&maker["metadata"]["namespace"]),
+            has_account: stated.is_some(),
+            client_id: stated.and_then(|stated| text(&stated["metadata"]["annotations"][CLIENT_ID])),
+            account,
+            vault: env.remove("KEYVAULT_URL"),
+            secret: env.remove("SECRET_NAME"),
+            images: containers().filter_map(|container| text(&container["image"])).filter(names_own).collect(),
+        })
+    }
+}
+
+fn quoted(text: &str) -> String {
+    // JSON is YAML.
+    Value::from(text).to_string()
+}
+
+/// What a variable of the manifests most likely stands for.
+fn value_of(variable: &str) -> &'static str {
+    let upper = variable.to_uppercase();
+    if upper.contains("CLIENT") {
+        "{{app.client-id}}"
+    } else if upper.contains("TENANT") {
+        "{{azure.tenant-id}}"
+    } else if upper.contains("VAULT") {
+        "{{kv.url}}"
+    } else {
+        "{{random}}"
+    }
+}
+
+fn scenario(files: &[File], found: &Found) -> String {
+    let makes_pods = |file: &&File| file.objects.iter().any(|object| parse::pods_name(object).is_some());
+    let (steps, state): (Vec<&File>, Vec<&File>) = files.iter().partition(makes_pods);
+    let manifests = |files: &[&File]| {
+        let names: Vec<String> = files.iter().map(|file| quoted(&file.named)).collect();
+        let all = || files.iter().flat_map(|file| &file.objects);
+        let variables: BTreeSet<String> = all().flat_map(|object| template::variables(&object.to_string())).collect();
+        let values: Vec<String> = variables.iter().map(|name| format!("{name}: {}", quoted(value_of(name)))).collect();
+        let values = if values.is_empty() { String::new() } else { format!(", values: {{ {} }}", values.join(", ")) };
+        format!("{{ files: [ {} ]{values} }}", names.join(", "))
+    };
+    let literal = |text: &Option<String>| text.clone().filter(|text| !text.contains("${"));
+    let home = found.namespace.clone().unwrap_or_else(|| "{{namespace}}".to_owned());
+    let subject = quoted(&format!("system:serviceaccount:{home}:{}", found.account));
+    let id = literal(&found.client_id).map(|id| format!("client-id: {}, ", quoted(&id))).unwrap_or_default();
+    let reads = found.vault.is_some() && found.secret.is_some();
+    let mut text = format!(
+        "# yaml-language-server: $schema={SCHEMA}\ntitle: {} is given a token{}\ngiven:\n",
+        found.pod,
+        if reads { " and reads its secret" } else { "" }
+    );
+    if let Some(namespace) = &found.namespace {
+        let _ = writeln!(text, "  namespace: {}", quoted(namespace));
+    }
+    let _ = writeln!(text, "  azure:\n    identities:\n      app: {{ {id}federated: [ {{ subject: {subject} }} ] }}");
+    if let (true, Some(secret)) = (reads, &found.secret) {
+        let host = literal(&found.vault)
+            .and_then(|url| Some(url.strip_prefix("https://")?.split(['.', '/']).next()?.to_owned()));
+        let name = host.map(|name| format!("name: {}, ", quoted(&name))).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "    vaults:\n      kv: {{ {name}secrets: {{ {}: \"{{{{random}}}}\" }}, access: [ {{ to: app, secrets: [get] }} ] }}",
+            quoted(secret)
+        );
+    }
+    let mut cluster = Vec::new();
+    if !state.is_empty() {
+        cluster.push(format!("    - manifests: {}\n", manifests(&state)));
+    }
+    if !found.has_account && found.account != "default" {
+        let namespace = found.namespace.iter().map(|name| format!(", namespace: {}", quoted(name))).collect::<String>();
+        cluster.push(format!(
+            "    # No ServiceAccount is in these files: this one is as it must be.\n    - service-account: {{ name: {}{namespace}, annotations: {{ {CLIENT_ID}: \"{{{{app.client-id}}}}\" }} }}\n",
+            quoted(&found.account)
+        ));
+    }
+    if !cluster.is_empty() {
+        let _ = write!(text, "  cluster:\n{}", cluster.concat());
+    }
+    let pod = quoted(&found.pod);
+    let _ = write!(
+        text,
+        "when:\n  - apply: {}\nthen:\n  - admission: {{ of: {pod}, outcome: mutated }}\n  - exchange: {{ by: {pod}, as: app, outcome: granted }}\n",
+        manifests(&steps)
+    );
+    if let (true, Some(secret)) = (reads, &found.secret) {
+        let _ =
+            writeln!(text, "  - secret-read: {{ by: {pod}, vault: kv, secret: {}, outcome: allowed }}", quoted(secret));
+    }
+    text
+}
+
+fn suite(found: &Found) -> String {
+    let mut text = "# Which program each image stands for: quickstart/rust reads the secret that KEYVAULT_URL and SECRET_NAME name,\n\
+                    # quickstart/pause waits; a path, relative to this file, is a program of yours.\npods:\n"
+        .to_owned();
+    if found.images.is_empty() {
+        text.push_str("  images: {}\n");
+        return text;
+    }
+    text.push_str("  images:\n");
+    let names: BTreeSet<&str> = found.images.iter().map(|image| wi_quickstart::images::repository(image)).collect();
+    for name in names {
+        let _ = writeln!(text, "    {}: quickstart/rust", quoted(name));
+    }
+    text
+}
+
+fn workflow(folder: &Path) -> String {
+    format!(
+        "# OWNER and REF are those of the repository that holds wi-conformance.\n\
+         name: wi-conformance\non: [push, pull_request]\npermissions: {{ contents: read }}\njobs:\n  conformance:\n    runs-on: ubuntu-latest\n    \
+         timeout-minutes: 30\n    steps:\n      - uses: actions/checkout@v4\n      - uses: OWNER/wi-conformance@REF\n        with:\n          scenarios: {}\n",
+        quoted(&folder.display().to_string())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(named: &str, text: &str) -> File {
+        File { named: named.to_owned(), objects: manifest::objects(named, text).unwrap() }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_whatever_the_manifests_are_like() {
+        let spec = "{ serviceAccountName: web, containers: [ { name: a, image: 'r.example:5000/a/b:1', envFrom: [ { configMapRef: { name: c } } ] } ] }";
+        let deployment = |metadata: &str| {
+            format!(
+                "apiVersion: apps/v1\nkind: Deployment\nmetadata: {metadata}\nspec: {{ template: {{ spec: {spec} }} }}\n"
+            )
+        };
+        let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: web, annotations: { azure.workload.identity/client-id: '${WEB_CLIENT_ID}' } }\n";
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { KEYVAULT_URL: 'https://shop.vault.azure.net/', SECRET_NAME: s }\n";
+        for files in [
+            vec![file("d.yaml", &deployment("{ name: web }"))],
+            vec![
+                file("k/d.yaml", &deployment("{ name: web, namespace: shop }")),
+                file("k/a.yaml", account),
+                file("k/m.yaml", map),
+            ],
+        ] {
+            let found = Found::of(&files).unwrap();
+            let text = scenario(&files, &found);
+            let read = parse::scenario("s.yaml", text.as_bytes());
+            assert!(read.is_ok(), "{read:?}\n{text}");
+            assert_eq!(found.images.first().map(String::as_str), Some("r.example:5000/a/b:1"));
+            assert!(suite(&found).contains("\"r.example:5000/a/b\": quickstart/rust"));
+            assert_eq!(text.contains("secret-read"), files.len() == 3, "{text}");
+            assert_eq!(text.contains("- service-account:"), files.len() == 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_from_the_folder_of_the_scenario() {
+        assert_eq!(beside(Path::new("."), Path::new("k8s/a.yaml")), "k8s/a.yaml");
+        assert_eq!(beside(Path::new("test/wi"), Path::new("k8s/a.yaml")), "../../k8s/a.yaml");
+    }
+}
