@@ -168,7 +168,7 @@ impl Standing {
             for group in list(of_arm, format!("{arm}/resourcegroups?api-version=2024-11-01")).await {
                 left.push(format!("group {}", text(&group["name"])));
             }
-            let deleted = format!("{arm}/providers/Microsoft.KeyVault/deletedVaults?api-version=2023-07-01");
+            let deleted = format!("{arm}/providers/Microsoft.KeyVault/deletedVaults?api-version=2026-02-01");
             for vault in list(of_arm, deleted).await {
                 left.push(format!("deleted vault {}", text(&vault["name"])));
             }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wi_engine::{RUN_TAG, Reader, Unreadable};
 
 /// Version of the interface.
-const VAULTS: &str = "2023-07-01";
+const VAULTS: &str = "2026-02-01";
 /// How many names are tried. A run tries as many for each of its vaults.
 const NAMES: u32 = 20;
 

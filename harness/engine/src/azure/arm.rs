@@ -10,7 +10,8 @@ use super::{AzureError, Chosen, Client, scope};
 /// Versions of the interfaces, each one that the service has had for long.
 const GROUPS: &str = "2024-11-01";
 pub(super) const IDENTITIES: &str = "2024-11-30";
-pub(super) const VAULTS: &str = "2023-07-01";
+/// Older ones end in February 2027.
+pub(super) const VAULTS: &str = "2026-02-01";
 
 /// Tags of what a run makes: whose it is, since when, and until when.
 pub const RUN_TAG: &str = "wi-conformance-run";
