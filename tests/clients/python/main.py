@@ -1,0 +1,270 @@
+"""Azure's SDK for Python against whatever the environment leads to. Each step is told in one line of JSON."""
+
+import asyncio
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import uuid
+
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.identity import ClientSecretCredential, WorkloadIdentityCredential
+from azure.keyvault.keys import KeyClient
+from azure.keyvault.keys.crypto import CryptographyClient, EncryptionAlgorithm, KeyWrapAlgorithm, SignatureAlgorithm
+from azure.keyvault.secrets import SecretClient
+from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.keyvault import KeyVaultManagementClient
+from azure.mgmt.msi import ManagedServiceIdentityClient
+from azure.mgmt.resource.resources import ResourceManagementClient
+
+ENV = os.environ
+TENANT, SUBSCRIPTION, GROUP = ENV["AZURE_TENANT_ID"], ENV["AZURE_SUBSCRIPTION_ID"], ENV["RESOURCE_GROUP"]
+VAULT, REGION, CLUSTER = ENV["VAULT_URL"], ENV["LOCATION"], ENV["CLUSTER_NAME"]
+
+
+def tell(**line):
+    print(json.dumps(line), flush=True)
+
+
+def step(client, operation):
+    def run(act):
+        try:
+            act()
+            tell(client=client, operation=operation, result="ok")
+        except Exception as error:  # whatever a client throws is what its user sees
+            tell(client=client, operation=operation, result="failed", error=f"{type(error).__name__}: {error}")
+
+    return run
+
+
+def refused(act, status):
+    try:
+        act()
+    except HttpResponseError as error:
+        assert error.status_code == status, f"expected HTTP {status}, found {error.status_code}"
+        return error
+    raise AssertionError(f"expected HTTP {status}, found success")
+
+
+for distribution in ["azure-identity", "azure-keyvault-secrets", "azure-keyvault-keys", "azure-mgmt-msi",
+                     "azure-mgmt-keyvault", "azure-mgmt-authorization", "azure-mgmt-containerservice",
+                     "azure-mgmt-resource", "msgraph-sdk"]:
+    tell(package=distribution, version=importlib.metadata.version(distribution))
+
+operator = ClientSecretCredential(TENANT, ENV["OPERATOR_CLIENT_ID"], ENV["OPERATOR_CLIENT_SECRET"])
+workload = WorkloadIdentityCredential(
+    tenant_id=TENANT, client_id=ENV["WORKLOAD_CLIENT_ID"], token_file_path=ENV["AZURE_FEDERATED_TOKEN_FILE"]
+)
+
+for resource in ["https://vault.azure.net", "https://management.azure.com", "https://graph.microsoft.com"]:
+    step("azure-identity", f"token by workload identity for {resource}")(lambda: workload.get_token(f"{resource}/.default"))
+    step("azure-identity", f"token by client secret for {resource}")(lambda: operator.get_token(f"{resource}/.default"))
+
+
+@step("azure-identity", "a refusal reaches the caller with its AADSTS code")
+def _():
+    try:
+        workload.get_token("https://nowhere.example/.default")
+    except ClientAuthenticationError as error:
+        assert "AADSTS500011" in str(error), str(error)
+    else:
+        raise AssertionError("expected a refusal")
+
+
+reader, writer = SecretClient(VAULT, workload), SecretClient(VAULT, operator)
+
+
+@step("azure-keyvault-secrets", "get, as the workload")
+def _():
+    assert reader.get_secret("testsecret").value == "Hello!"
+
+
+@step("azure-keyvault-secrets", "set, refused to the workload")
+def _():
+    refused(lambda: reader.set_secret("other", "v"), 403)
+
+
+@step("azure-keyvault-secrets", "set, get a version, update, list, list versions")
+def _():
+    made = writer.set_secret("python", "v1", content_type="text/plain", tags={"a": "b"})
+    assert writer.get_secret("python", made.properties.version).value == "v1"
+    writer.update_secret_properties("python", tags={"c": "d"})
+    assert any(one.name == "python" for one in writer.list_properties_of_secrets())
+    assert len(list(writer.list_properties_of_secret_versions("python"))) == 1
+
+
+@step("azure-keyvault-secrets", "back up, delete, recover, delete, purge, restore")
+def _():
+    kept = writer.backup_secret("python")
+    writer.begin_delete_secret("python").wait()
+    writer.begin_recover_deleted_secret("python").wait()
+    writer.begin_delete_secret("python").wait()
+    writer.purge_deleted_secret("python")
+    writer.restore_secret_backup(kept)
+
+
+@step("azure-keyvault-secrets", "a missing secret is a 404")
+def _():
+    refused(lambda: writer.get_secret("missing"), 404)
+
+
+keys = KeyClient(VAULT, operator)
+
+
+@step("azure-keyvault-keys", "get, refused to a workload with rights on secrets alone")
+def _():
+    refused(lambda: KeyClient(VAULT, workload).get_key("python-rsa"), 403)
+
+
+@step("azure-keyvault-keys", "create RSA and EC, get, update, list, list versions")
+def _():
+    keys.create_rsa_key("python-rsa", size=2048)
+    keys.create_ec_key("python-ec", curve="P-256")
+    assert keys.get_key("python-rsa").key_type == "RSA"
+    keys.update_key_properties("python-rsa", tags={"a": "b"})
+    assert len(list(keys.list_properties_of_keys())) >= 2
+    assert len(list(keys.list_properties_of_key_versions("python-rsa"))) == 1
+
+
+DIGEST = hashlib.sha256(b"content").digest()
+for name, algorithm in [("python-rsa", SignatureAlgorithm.rs256), ("python-rsa", SignatureAlgorithm.ps256),
+                        ("python-ec", SignatureAlgorithm.es256)]:
+    @step("azure-keyvault-keys", f"sign there and verify here {algorithm.value}")
+    def _():
+        crypto = CryptographyClient(keys.get_key(name), operator)
+        signed = crypto.sign(algorithm, DIGEST)
+        assert crypto.verify(algorithm, DIGEST, signed.signature).is_valid
+        assert not crypto.verify(algorithm, hashlib.sha256(b"other").digest(), signed.signature).is_valid
+
+
+for algorithm in [EncryptionAlgorithm.rsa_oaep, EncryptionAlgorithm.rsa_oaep_256, EncryptionAlgorithm.rsa1_5]:
+    @step("azure-keyvault-keys", f"encrypt here and decrypt there {algorithm.value}")
+    def _():
+        crypto = CryptographyClient(keys.get_key("python-rsa"), operator)
+        assert crypto.decrypt(algorithm, crypto.encrypt(algorithm, b"plain").ciphertext).plaintext == b"plain"
+
+
+@step("azure-keyvault-keys", "wrap here and unwrap there")
+def _():
+    crypto = CryptographyClient(keys.get_key("python-rsa"), operator)
+    wrapped = crypto.wrap_key(KeyWrapAlgorithm.rsa_oaep_256, b"0123456789abcdef")
+    assert crypto.unwrap_key(KeyWrapAlgorithm.rsa_oaep_256, wrapped.encrypted_key).key == b"0123456789abcdef"
+
+
+@step("azure-keyvault-keys", "back up, delete, recover, delete, purge, restore")
+def _():
+    kept = keys.backup_key("python-ec")
+    keys.begin_delete_key("python-ec").wait()
+    keys.begin_recover_deleted_key("python-ec").wait()
+    keys.begin_delete_key("python-ec").wait()
+    keys.purge_deleted_key("python-ec")
+    keys.restore_key_backup(kept)
+
+
+identities = ManagedServiceIdentityClient(operator, SUBSCRIPTION)
+
+
+@step("azure-mgmt-msi", "create an identity with a federated credential, list and delete them")
+def _():
+    made = identities.user_assigned_identities.create_or_update(GROUP, "python-id", {"location": REGION})
+    trust = {"properties": {"issuer": "https://issuer.example/", "subject": "system:serviceaccount:a:b",
+                            "audiences": ["api://AzureADTokenExchange"]}}
+    identities.federated_identity_credentials.create_or_update(GROUP, "python-id", "fic", trust)
+    assert len(list(identities.federated_identity_credentials.list(GROUP, "python-id"))) == 1
+    identities.federated_identity_credentials.delete(GROUP, "python-id", "fic")
+    identities.user_assigned_identities.delete(GROUP, "python-id")
+    assert made.client_id
+
+
+vaults = KeyVaultManagementClient(operator, SUBSCRIPTION)
+
+
+@step("azure-mgmt-keyvault", "create, get, list, delete and purge a vault")
+def _():
+    properties = {"tenantId": TENANT, "sku": {"family": "A", "name": "standard"}, "accessPolicies": []}
+    body = {"location": REGION, "properties": properties}
+    vaults.vaults.begin_create_or_update(GROUP, "python-vault", body).result()
+    assert vaults.vaults.get(GROUP, "python-vault").properties.vault_uri
+    assert any(one.name == "python-vault" for one in vaults.vaults.list_by_resource_group(GROUP))
+    vaults.vaults.delete(GROUP, "python-vault")
+    vaults.vaults.begin_purge_deleted("python-vault", REGION).result()
+
+
+rights = AuthorizationManagementClient(operator, SUBSCRIPTION)
+SCOPE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
+
+
+@step("azure-mgmt-authorization", "a built-in role at the root, and one of our own, assigned and deleted")
+def _():
+    reader_role = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    assert rights.role_definitions.get("/", reader_role).role_name == "Reader"
+    own = str(uuid.uuid4())
+    rights.role_definitions.create_or_update(SCOPE, own, {"properties": {
+        "roleName": "python role", "type": "CustomRole", "assignableScopes": [SCOPE],
+        "permissions": [{"actions": ["*/read"], "notActions": []}],
+    }})
+    principal = identities.user_assigned_identities.get(GROUP, ENV["WORKLOAD_NAME"]).principal_id
+    name = str(uuid.uuid4())
+    role = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{own}"
+    rights.role_assignments.create(SCOPE, name, {"properties": {
+        "roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal",
+    }})
+    rights.role_assignments.delete(SCOPE, name)
+    rights.role_definitions.delete(SCOPE, own)
+
+
+clusters = ContainerServiceClient(operator, SUBSCRIPTION)
+
+
+@step("azure-mgmt-containerservice", "get a cluster, its pools, its upgrades and its credentials")
+def _():
+    found = clusters.managed_clusters.get(GROUP, CLUSTER)
+    assert found.oidc_issuer_profile.issuer_url and found.network_profile and found.identity_profile["kubeletidentity"]
+    assert list(clusters.agent_pools.list(GROUP, CLUSTER))
+    clusters.managed_clusters.get_upgrade_profile(GROUP, CLUSTER)
+    assert clusters.managed_clusters.list_cluster_user_credentials(GROUP, CLUSTER).kubeconfigs
+
+
+resources = ResourceManagementClient(operator, SUBSCRIPTION)
+
+
+@step("azure-mgmt-resource", "groups, tags and providers")
+def _():
+    resources.resource_groups.create_or_update("python-group", {"location": REGION, "tags": {"a": "b"}})
+    assert resources.providers.get("Microsoft.KeyVault").resource_types[0].api_versions
+    resources.providers.register("Microsoft.Web")
+    assert resources.tags.get_at_scope(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/python-group").properties.tags == {"a": "b"}
+    resources.resource_groups.begin_delete("python-group").result()
+
+
+def graph():
+    from azure.identity.aio import ClientSecretCredential as AsyncSecretCredential
+    from msgraph import GraphServiceClient
+    from msgraph.generated.models.application import Application
+    from msgraph.generated.models.federated_identity_credential import FederatedIdentityCredential
+    from msgraph.generated.models.service_principal import ServicePrincipal
+
+    async def whole():
+        credential = AsyncSecretCredential(TENANT, ENV["OPERATOR_CLIENT_ID"], ENV["OPERATOR_CLIENT_SECRET"])
+        client = GraphServiceClient(credential, ["https://graph.microsoft.com/.default"])
+        made = await client.applications.post(Application(display_name="python app"))
+        await client.service_principals.post(ServicePrincipal(app_id=made.app_id))
+        owners = await client.applications.by_application_id(made.id).owners.get()
+        assert len(owners.value) == 1, owners.value
+        trust = FederatedIdentityCredential(name="fic", issuer="https://issuer.example/", subject="a",
+                                            audiences=["api://AzureADTokenExchange"])
+        credentials = client.applications.by_application_id(made.id).federated_identity_credentials
+        await credentials.post(trust)
+        assert len((await credentials.get()).value) == 1
+        for one in (await client.applications.get()).value:
+            dates = [password.start_date_time for password in one.password_credentials]
+            assert all(date >= datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) for date in dates), dates
+        await client.applications.by_application_id(made.id).delete()
+        await credential.close()
+
+    asyncio.run(whole())
+
+
+step("msgraph-sdk", "applications with owner, federated credential, and dates that can be read")(graph)
