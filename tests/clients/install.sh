@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs of tests/clients, each from its lock file, into a cache outside the repository:
-#   tests/clients/install.sh [python] [javascript] [go]
+#   tests/clients/install.sh [python] [javascript] [go] [java]
 # Without a name, all whose runtime is there. WI_CLIENTS names another cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,17 +23,24 @@ go() {
   (cd "$here/go" && GOMAXPROCS=${GOMAXPROCS:-1} GOFLAGS='-mod=readonly -p=1' command go build -o "$cache/go/clients" .)
 }
 
+java() {
+  mkdir -p "$cache/java"
+  mvn -q -B -f "$here/java/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/java/lib"
+  javac -J-XX:TieredStopAtLevel=1 -d "$cache/java/classes" -cp "$cache/java/lib/*" "$here/java/src/main/java/Main.java"
+}
+
 wanted=("$@")
 if ((!${#wanted[@]})); then
   command -v python3 >/dev/null && wanted+=(python)
   command -v npm >/dev/null && wanted+=(javascript)
   command -v go >/dev/null && wanted+=(go)
+  command -v mvn >/dev/null && command -v javac >/dev/null && wanted+=(java)
 fi
 for one in "${wanted[@]}"; do
   case $one in
-    python | javascript | go) "$one" ;;
+    python | javascript | go | java) "$one" ;;
     *)
-      echo "tests/clients/install.sh: expected python, javascript or go, found $one" >&2
+      echo "tests/clients/install.sh: expected python, javascript, go or java, found $one" >&2
       exit 2
       ;;
   esac
