@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wi_model::capability::Capability;
+use wi_model::product::Product;
 use wi_model::secret::Secret;
 use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
 
@@ -89,6 +90,7 @@ impl Options {
                 image_pull_policy: file.pods.image_pull_policy,
             },
             webhook: WebhookUnderTest {
+                product: webhook.as_deref().and_then(Product::of_image),
                 name: file.webhook.name.clone().or(webhook).unwrap_or_else(|| "preinstalled".to_owned()),
                 profile: file.webhook.profile.clone(),
                 registration: file.webhook.registration.clone(),

@@ -108,7 +108,8 @@ pub(crate) struct TargetArgs {
     )]
     pub(crate) target: TargetName,
     /// The webhook under test: `reference`; `exec:PATH` for any program that takes the upstream one's flags (embedded);
-    /// `manifests:DIR` for any that is installed from manifests, `preinstalled` for what is there (real clusters); `none`.
+    /// `release:DIR` for a release's own manifests, applied as they are (embedded: see `--image`);
+    /// `manifests:DIR` for the same (real clusters), `preinstalled` for what is there (real clusters); `none`.
     #[arg(
         long,
         value_name = "WEBHOOK",
@@ -405,6 +406,7 @@ pub(crate) enum WebhookName {
     Reference,
     Exec(PathBuf),
     Manifests(PathBuf),
+    Release(PathBuf),
     Preinstalled,
     None,
 }
@@ -418,8 +420,10 @@ impl std::str::FromStr for WebhookName {
             "preinstalled" => Ok(WebhookName::Preinstalled),
             _ => match text.split_once(':') {
                 Some(("exec", path)) if !path.is_empty() => Ok(WebhookName::Exec(path.into())),
+                Some(("release", folder)) if !folder.is_empty() => Ok(WebhookName::Release(folder.into())),
                 Some(("manifests", folder)) if !folder.is_empty() => Ok(WebhookName::Manifests(folder.into())),
-                _ => Err("expected `reference`, `exec:PATH`, `manifests:DIR`, `preinstalled` or `none`".to_owned()),
+                _ => Err("expected `reference`, `exec:PATH`, `release:DIR`, `manifests:DIR`, `preinstalled` or `none`"
+                    .to_owned()),
             },
         }
     }

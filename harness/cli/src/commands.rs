@@ -130,7 +130,7 @@ fn select(args: &SuiteArgs, out: &Path) -> Result<(Suite, Vec<Case>), Stop> {
     };
     let selected: Vec<Case> = suite.cases.iter().filter(meant).cloned().collect();
     if selected.is_empty() && !suite.faults.is_empty() {
-        return Err(Stop { exit: Exit::Usage, lines: suite.faults.iter().map(ToString::to_string).collect() });
+        return Err(Stop::lines(Exit::Usage, suite.faults.iter().map(ToString::to_string).collect()));
     }
     if selected.is_empty() {
         let from = args.from.shown();

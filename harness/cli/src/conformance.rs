@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wi_model::parse::InvalidScenario;
 use wi_model::plan::Case;
 use wi_model::record::{Outcome, Record};
+use wi_model::register::{self, Deviation};
 
 use crate::environment::{Options, Program, Webhook};
 use crate::place::Place;
@@ -103,7 +104,7 @@ impl Conformance {
                 return ExitCode::from(4);
             }
         };
-        let bench = Arc::new(self.bench());
+        let bench = Arc::new(self.bench(suite.deviations));
         let mut trials: Vec<Trial> = suite.cases.iter().map(|case| trial(case, None, &bench, &runtime)).collect();
         trials.extend(unusable(&suite.faults));
         if self.saboteurs {
@@ -127,7 +128,7 @@ impl Conformance {
         ExitCode::from(5)
     }
 
-    fn bench(&self) -> Bench {
+    fn bench(&self, deviations: Vec<Deviation>) -> Bench {
         let state = tempfile::tempdir().map_or_else(|_| std::env::temp_dir(), tempfile::TempDir::keep);
         let run_id = crate::run::run_id(jiff::Timestamp::now());
         let environment = Options { state_dir: Some(state.clone()), ..self.environment.clone() };
@@ -138,7 +139,14 @@ impl Conformance {
             self.evidence.clone(),
             CancellationToken::new(),
         );
-        Bench { pool, environment: self.environment.clone(), run_id, state, evidence: self.evidence.clone() }
+        Bench {
+            pool,
+            deviations,
+            environment: self.environment.clone(),
+            run_id,
+            state,
+            evidence: self.evidence.clone(),
+        }
     }
 }
 
@@ -157,6 +165,7 @@ fn unusable(faults: &[InvalidScenario]) -> Vec<Trial> {
 /// What trials share.
 struct Bench {
     pool: Pool,
+    deviations: Vec<Deviation>,
     environment: Options,
     run_id: String,
     state: PathBuf,
@@ -165,7 +174,11 @@ struct Bench {
 
 impl Bench {
     async fn run(&self, case: &Case, saboteur: Option<&str>) -> Record {
-        let Some(defect) = saboteur else { return self.pool.run(case, &|_| {}).await };
+        let Some(defect) = saboteur else {
+            let mut record = self.pool.run(case, &|_| {}).await;
+            register::judge(&mut record, &self.deviations, self.pool.product().as_ref());
+            return record;
+        };
         let run_id = format!("{}-{}-{}", self.run_id, case.id.replace('/', "-"), defect.replace('/', "-"));
         let out = self.evidence.join("saboteurs").join(defect.replace('/', "-"));
         crate::sabotage::sabotaged(

@@ -21,6 +21,8 @@ use wi_process_node::{Door, ProcessNode};
 pub use images::Program;
 pub use webhook::{Profile, Webhook};
 
+pub use crate::readiness::NotReady;
+
 use crate::defects::Defects;
 use clock::Clock;
 use images::Images;
@@ -47,6 +49,8 @@ pub struct Options {
     pub(crate) settings: BTreeMap<String, String>,
     /// The issuer that a case asks for; one of this environment's own when `None`.
     pub(crate) issuer: Option<String>,
+    /// What product the webhook is, once it was found out: every environment of a run has the same.
+    pub(crate) identified: webhook::Identified,
 }
 
 impl Default for Options {
@@ -58,6 +62,7 @@ impl Default for Options {
             defects: Defects::default(),
             settings: BTreeMap::new(),
             issuer: None,
+            identified: webhook::Identified::default(),
         }
     }
 }
@@ -88,8 +93,22 @@ pub enum EnvironmentError {
     #[error("the Azure emulator did not start")]
     Azure(#[source] wi_azure_emulator::StartError),
     /// The webhook under test did not start, or was not installed.
-    #[error("the webhook under test is not ready: {0}")]
-    Webhook(String),
+    #[error("the webhook under test is not ready")]
+    Webhook(#[source] NotReady),
+}
+
+impl EnvironmentError {
+    /// What the webhook printed, where it is what did not start.
+    pub(crate) fn log(&self) -> &str {
+        match self {
+            EnvironmentError::Webhook(not_ready) => &not_ready.log,
+            EnvironmentError::Machine(_)
+            | EnvironmentError::State { .. }
+            | EnvironmentError::Cluster(_)
+            | EnvironmentError::Node(_)
+            | EnvironmentError::Azure(_) => "",
+        }
+    }
 }
 
 /// A Kubernetes API, a node, an emulated Azure and a webhook, all up.
@@ -107,14 +126,14 @@ pub struct Environment {
 /// Everything that this kind of environment can do, before it is started: plans need no cluster.
 pub(crate) fn capabilities(webhook: &Webhook) -> BTreeSet<Capability> {
     let mut all: BTreeSet<Capability> = Capability::ALL.into();
-    if *webhook == Webhook::None {
-        all.remove(&Capability::Webhook);
-    }
-    if !matches!(webhook, Webhook::Reference { .. }) {
-        all.remove(&Capability::WebhookUpgrade);
-    }
-    if *webhook == Webhook::None {
-        all.remove(&Capability::WebhookSettings);
+    let lacks: &[Capability] = match webhook {
+        Webhook::Reference { .. } => &[],
+        Webhook::Exec { .. } | Webhook::Release { .. } => &[Capability::WebhookUpgrade],
+        Webhook::None => &[Capability::Webhook, Capability::WebhookUpgrade, Capability::WebhookSettings],
+    };
+    all.retain(|capability| !lacks.contains(capability));
+    if webhook.rotates() {
+        all.remove(&Capability::WebhookCa);
     }
     all
 }
@@ -193,17 +212,22 @@ impl Environment {
 
         let installation = webhook::Installation {
             kubeconfig: cluster.kubeconfig(),
-            in_cluster_server: format!("https://{API_SERVICE}:443"),
             tenant_id: azure.tenant_id().to_string(),
             breaks: options.defects.webhook(),
             addresses: WEBHOOK_ADDRESSES,
             settings: options.settings.clone(),
+            programs: options.images.iter().map(|(name, program)| (name.clone(), program.path.clone())).collect(),
+            identified: options.identified.clone(),
         };
         let installed = webhook::install(&options.webhook, &installation).await.map_err(EnvironmentError::Webhook)?;
         routes.set_webhooks(installed.as_ref().map(Installed::addresses).unwrap_or_default());
         let capabilities = capabilities(&options.webhook);
         let mut webhook = options.webhook.under_test();
         webhook.upgrade = installed.as_ref().and_then(Installed::upgrade);
+        if let Some(product) = installed.as_ref().and_then(Installed::product) {
+            webhook.profile = webhook.profile.or_else(|| product.profile().map(str::to_owned));
+            webhook.product = Some(product.clone());
+        }
         if options.settings.contains_key("profile") {
             // Which one it is may change while the case runs; each pod shows it.
             webhook.profile = None;

@@ -63,12 +63,19 @@ pub(crate) struct Stop {
     pub(crate) exit: Exit,
     /// What to tell, a line each.
     pub(crate) lines: Vec<String>,
+    /// What a program printed that did not start, where one did not.
+    pub(crate) log: String,
 }
 
 impl Stop {
     /// One line.
     pub(crate) fn new(exit: Exit, line: impl Into<String>) -> Self {
-        Stop { exit, lines: vec![line.into()] }
+        Stop::lines(exit, vec![line.into()])
+    }
+
+    /// Several lines.
+    pub(crate) fn lines(exit: Exit, lines: Vec<String>) -> Self {
+        Stop { exit, lines, log: String::new() }
     }
 
     /// An error with its sources.

@@ -82,6 +82,26 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
     }
 }
 
+/// What a pod answers at a port, through the API server: the status and the text.
+///
+/// # Errors
+/// The API server did not hand the question on; in one line.
+pub(crate) async fn ask_pod(
+    client: &kube::Client,
+    namespace: &str,
+    pod: &str,
+    port: u16,
+    path: &str,
+) -> Result<(u16, String), String> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
+    let request = http::Request::get(&path).body(kube::client::Body::empty()).map_err(|error| error.to_string())?;
+    let answer = client.send(request).await.map_err(|error| sentence(&error))?;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect_bytes().await.map_err(|error| sentence(&error))?;
+    let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(300).collect();
+    Ok((status, text))
+}
+
 /// Waits until a webhook that makes its own certificate has registered its CA: only then can the API server call it.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wi_model::capability::Capability;
 use wi_model::plan::{Case, Offer};
+use wi_model::product::Product;
 use wi_model::record::Phase;
 use wi_model::target::Target;
 
@@ -51,6 +52,14 @@ impl Place {
         }
     }
 
+    /// What product the webhook is, where an environment of its own has found it out.
+    pub(crate) fn product(&self) -> Option<Product> {
+        match self {
+            Place::Embedded(options) => options.identified.get().cloned().flatten(),
+            Place::Real(_) | Place::Aks(_) => None,
+        }
+    }
+
     /// The same place as a case that has it alone asks for it.
     pub(crate) fn for_case(&self, case: &Case) -> Place {
         match self {
@@ -85,7 +94,7 @@ impl Place {
         match self {
             Place::Aks(options) => {
                 let (tell, cancel) = (|what: &str| crate::console::tell(what), CancellationToken::new());
-                let unfit = |lines| Stop { exit: Exit::TargetUnfit, lines };
+                let unfit = |lines| Stop::lines(Exit::TargetUnfit, lines);
                 aks::survey(options, &tell, &cancel).await.map(|_| ()).map_err(unfit)
             }
             Place::Embedded(_) => environment::preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
@@ -110,22 +119,21 @@ impl Place {
             Place::Embedded(options) => {
                 let started = cancel.run_until_cancelled(Environment::start((**options).clone())).await;
                 let started = started.ok_or_else(interrupted)?;
-                started
-                    .map(|environment| Opened::Embedded(Box::new(environment)))
-                    .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))
+                started.map(|environment| Opened::Embedded(Box::new(environment))).map_err(|error| Stop {
+                    log: error.log().to_owned(),
+                    ..Stop::from_error(Exit::TargetUnfit, &error)
+                })
             }
             Place::Aks(options) => {
                 let fit = aks::survey(options, tell, cancel).await;
-                fit.map(|fit| Opened::Aks(Box::new(fit))).map_err(|lines| Stop {
-                    exit: if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit },
-                    lines,
+                fit.map(|fit| Opened::Aks(Box::new(fit))).map_err(|lines| {
+                    Stop::lines(if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit }, lines)
                 })
             }
             Place::Real(options) => {
                 let opened = RealCluster::open((**options).clone(), run_id, tell, cancel).await;
-                opened.map(|cluster| Opened::Real(Box::new(cluster))).map_err(|lines| Stop {
-                    exit: if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit },
-                    lines,
+                opened.map(|cluster| Opened::Real(Box::new(cluster))).map_err(|lines| {
+                    Stop::lines(if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit }, lines)
                 })
             }
         }

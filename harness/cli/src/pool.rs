@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use wi_engine::{CaseOptions, Event, Ledger, Session};
 use wi_model::located::Text;
 use wi_model::plan::{self, Case, Decision};
+use wi_model::product::Product;
 use wi_model::record::{Check, Environment as Described, Failure, Outcome, Phase, Record};
 use wi_model::secret::Secret;
 use wi_model::verdict::Hop;
+use wi_model::webhook_log;
 
 use crate::aks;
 use crate::console;
@@ -68,6 +70,12 @@ impl Pool {
         Ok((open.session.environment(), open.opened.phases()))
     }
 
+    /// What product the webhook is, once a place was open that told it.
+    pub(crate) fn product(&self) -> Option<Product> {
+        let shared = self.shared.get().and_then(|open| open.session.environment().product.clone());
+        shared.or_else(|| self.place.product())
+    }
+
     /// What the shared place must not be quoted with.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let Some(open) = self.shared.get() else { return Vec::new() };
@@ -117,7 +125,7 @@ impl Pool {
         match plan::foresee(case, &self.place.offer()) {
             Decision::Runs => {}
             Decision::NotApplicable { missing } => {
-                let words: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                let words: Vec<String> = missing.iter().map(|capability| capability.lack()).collect();
                 return unrun(case, Outcome::NotApplicable, format!("the target lacks {}", words.join(", ")));
             }
             Decision::Unsuited { why } => return unrun(case, Outcome::NotApplicable, why),
@@ -125,6 +133,9 @@ impl Pool {
         }
         let options = CaseOptions { evidence_root: self.evidence.clone(), cancel: self.cancel.clone() };
         if case.alone() && self.place.opens_in_no_time() {
+            if let Some(why) = self.speaks_of_another_profile(case).await {
+                return unrun(case, Outcome::NotApplicable, why);
+            }
             return self.run_alone(case, &options, on_event).await;
         }
         // Once it is judged, a case that shares does not mind what another one does to the cluster; one that is alone lets
@@ -166,6 +177,19 @@ impl Pool {
         record
     }
 
+    /// Whether the webhook's profile, where it is known or was recognised, is none that a case speaks of. A webhook need not
+    /// even start with settings that its profile does not know.
+    async fn speaks_of_another_profile(&self, case: &Case) -> Option<String> {
+        if case.scenario.profiles.is_empty() {
+            return None;
+        }
+        let profile = match self.place.offer().profile {
+            Some(declared) => Some(declared),
+            None => self.shared(&|_| {}).await.ok().and_then(|open| open.session.environment().profile.clone()),
+        };
+        plan::unsuited(case, None, profile.as_deref())
+    }
+
     async fn run_alone(&self, case: &Case, options: &CaseOptions, on_event: OnEvent<'_>) -> Record {
         let run_id = format!("{}-{}", self.run_id, case.id.replace('/', "-"));
         match self.open(&self.place.for_case(case), &run_id, &|_| {}).await {
@@ -185,7 +209,7 @@ impl Pool {
                 record
             }
             Err(stop) => match &case.scenario.given.webhook_refuses {
-                Some(wanted) => judged_start(case, wanted, Err(&stop.lines.join("; "))),
+                Some(wanted) => judged_start(case, wanted, Err(&stop)),
                 None => unrun(case, Outcome::Blocked, stop.lines.join("; ")),
             },
         }
@@ -225,11 +249,15 @@ impl Open {
 }
 
 /// The record of a case in which the webhook must not start.
-fn judged_start(case: &Case, wanted: &Text, started: Result<(), &str>) -> Record {
+fn judged_start(case: &Case, wanted: &Text, started: Result<(), &Stop>) -> Record {
     let expected = format!("the webhook does not start and says `{}`", wanted.value);
     let observed = match started {
-        Err(why) if why.contains(&wanted.value) => None,
-        Err(why) => Some(why.to_owned()),
+        // It says so anywhere in what it printed: a panic's last lines are its goroutine's.
+        Err(stop) if webhook_log::says(&stop.log, &wanted.value) => None,
+        Err(stop) => {
+            let why = stop.lines.join("; ");
+            (!why.contains(&wanted.value)).then_some(why)
+        }
         Ok(()) => Some("it started".to_owned()),
     };
     let (hop, at) = (Hop::SetUp, wanted.at);

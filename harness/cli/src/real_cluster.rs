@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use wi_engine::RUN_LABEL;
 use wi_model::capability::Capability;
 use wi_model::plan::{Kinds, Offer};
+use wi_model::product::Product;
 use wi_model::record::Phase;
 use wi_model::secret::{Secret, sha256_hex};
 use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
@@ -35,6 +36,7 @@ use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
 use crate::defects::Defects;
 use crate::environment::{Profile, environments};
 use crate::kubernetes;
+use crate::release::Release;
 
 use beside::Place;
 use docker::Docker;
@@ -159,6 +161,12 @@ impl Options {
         }
         match self.webhook {
             Webhook::None => _ = all.remove(&Capability::Webhook),
+            // Manifests that cannot be read are told when they are applied.
+            Webhook::Manifests { ref folder, .. }
+                if Release::read(folder, "").is_ok_and(|release| release.rotates()) =>
+            {
+                _ = all.remove(&Capability::WebhookCa);
+            }
             // What others rely on is not ours to take away.
             Webhook::Preinstalled { .. } => _ = all.remove(&Capability::WebhookControl),
             Webhook::Reference { .. } | Webhook::Manifests { .. } => {}
@@ -194,6 +202,13 @@ impl Options {
         WebhookUnderTest {
             name,
             profile: profile.map(|profile| profile.word().to_owned()),
+            product: match &self.webhook {
+                Webhook::Reference { .. } => Product::new("wi-conformance-reference", env!("CARGO_PKG_VERSION")),
+                Webhook::Manifests { .. } | Webhook::Preinstalled { .. } => {
+                    registered.and_then(|registered| registered.product.clone())
+                }
+                Webhook::None => None,
+            },
             registration: registered.and_then(|registered| registered.registration.clone()),
             upgrade: None,
         }
@@ -508,7 +523,8 @@ impl Builder<'_> {
         match &self.options.webhook {
             Webhook::None => Ok(None),
             Webhook::Preinstalled { .. } => {
-                Ok(Some(Registered { registration: None, namespace: String::new(), ca: String::new() }))
+                let product = installation::product(&found.client).await;
+                Ok(Some(Registered { registration: None, namespace: String::new(), ca: String::new(), product }))
             }
             Webhook::Manifests { folder, .. } => {
                 (self.tell)("installing the webhook under test");

@@ -10,9 +10,10 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wi_engine::Event;
-use wi_model::catalogue::{Catalogue, Deviation};
+use wi_model::catalogue::Catalogue;
 use wi_model::plan::Case;
-use wi_model::record::{Environment as Described, Outcome, Phase, Record, RunRecord};
+use wi_model::record::{Outcome, Phase, Record, RunRecord};
+use wi_model::register::{self, Deviation};
 use wi_model::secret::Secret;
 use wi_report::{Event as Logged, Shard};
 
@@ -124,7 +125,7 @@ impl Run {
             progress.ended(record);
         };
         let judge = |mut record: Record| {
-            judge_against_register(&mut record, &self.deviations, &described);
+            register::judge(&mut record, &self.deviations, described.product.as_ref());
             // That it was interrupted is no reason where the run was, for one of its own.
             if record.outcome == Outcome::Blocked
                 && let Some(why) = pool.lost()
@@ -215,23 +216,6 @@ pub(crate) fn exit(record: &RunRecord) -> Exit {
         Exit::NothingRan
     } else {
         Exit::Conformant
-    }
-}
-
-/// Sorts failures that the register expects from those that it does not, and passes that it does not expect too.
-fn judge_against_register(record: &mut Record, deviations: &[Deviation], environment: &Described) {
-    let Some(known) = deviations.iter().find(|known| known.covers(&record.id, &environment.webhook)) else { return };
-    let reason = format!("{}: {} ({})", known.requirement, known.reason, known.source);
-    match record.outcome {
-        Outcome::Fail => {
-            record.outcome = Outcome::ExpectedFail;
-            record.reason = Some(reason);
-        }
-        Outcome::Pass => {
-            record.outcome = Outcome::UnexpectedPass;
-            record.reason = Some(format!("the register expects a failure, so it is stale: {reason}"));
-        }
-        _ => {}
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use wi_model::catalogue::{self, Catalogue, Deviation};
+use wi_model::catalogue::{self, Catalogue};
 use wi_model::parse::{self, InvalidScenario};
 use wi_model::plan::Case;
+use wi_model::register::{self, Deviation};
 use wi_model::scenario::LoadedObject;
 use wi_model::{located::Position, manifest, parse::Reason};
 
@@ -96,7 +97,7 @@ fn load_one(source: &Source, reading: Reading<'_>) -> Suite {
     }
     let deviations = source.at("deviations.yaml");
     if source.has(&deviations) {
-        match source.read(&deviations).and_then(|bytes| catalogue::deviations(&shown(&deviations), &bytes)) {
+        match source.read(&deviations).and_then(|bytes| register::deviations(&shown(&deviations), &bytes)) {
             Ok(read) => suite.deviations = read,
             Err(fault) => suite.faults.push(fault),
         }
@@ -123,12 +124,10 @@ fn load_one(source: &Source, reading: Reading<'_>) -> Suite {
             Err(faults) => suite.faults.extend(faults),
         }
     }
-    for deviation in &suite.deviations {
-        if !cases.contains_key(&deviation.scenario) && suite.faults.is_empty() {
-            let reason =
-                Reason::Unknown("scenario", deviation.scenario.clone(), "; deviations.yaml names it".to_owned());
-            suite.faults.push(InvalidScenario::new(&shown(&deviations), Position::default(), reason));
-        }
+    if suite.faults.is_empty() {
+        let all: Vec<&Case> = cases.values().collect();
+        let wrong = suite.deviations.iter().filter_map(|entry| register::fault(entry, &all));
+        suite.faults.extend(wrong.map(|what| catalogue::unreadable(&shown(&deviations), what)));
     }
     suite.cases = cases.into_values().collect();
     suite.requirements = catalogued.unwrap_or_default();

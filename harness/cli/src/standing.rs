@@ -27,7 +27,7 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     let Some(kubeconfig) = args.kubeconfig else {
         return Err(Stop::new(Exit::Usage, "up embedded: name a file for the kubeconfig with --kubeconfig"));
     };
-    let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation)?;
+    let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation, &images)?;
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
     let images = stand_ins::programs(&args.images)?;
@@ -106,9 +106,8 @@ async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     let run_id = crate::run::run_id(jiff::Timestamp::now());
     let up = real_cluster::up(options, &run_id, &|what| console::tell(what), &cancel).await;
     signals.abort();
-    let (folder, azure) = up.map_err(|lines| Stop {
-        exit: if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit },
-        lines,
+    let (folder, azure) = up.map_err(|lines| {
+        Stop::lines(if cancel.is_cancelled() { Exit::Interrupted } else { Exit::TargetUnfit }, lines)
     })?;
     let mut kubeconfig: PathBuf = folder.join("kubeconfig");
     if let Some(wanted) = args.kubeconfig {
@@ -141,9 +140,8 @@ pub(crate) async fn down(args: &DownArgs, global: &Global) -> Result<Exit, Stop>
     match real_cluster::down(&state_dir, &args.name, &mut tell).await {
         Ok(()) => Ok(Exit::Conformant),
         Err(real_cluster::NotDown::Unknown(why)) => Err(Stop::new(Exit::Usage, why)),
-        Err(real_cluster::NotDown::Left(left)) => Err(Stop {
-            exit: Exit::LeftBehind,
-            lines: left.into_iter().map(|left| format!("left behind: {left}")).collect(),
-        }),
+        Err(real_cluster::NotDown::Left(left)) => {
+            Err(Stop::lines(Exit::LeftBehind, left.into_iter().map(|left| format!("left behind: {left}")).collect()))
+        }
     }
 }

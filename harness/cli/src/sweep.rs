@@ -63,7 +63,7 @@ pub(crate) async fn search(
     older_than: Duration,
     delete: bool,
 ) -> Result<Exit, Stop> {
-    let unfit = |lines| Stop { exit: Exit::TargetUnfit, lines };
+    let unfit = |lines| Stop::lines(Exit::TargetUnfit, lines);
     let target = options.target(&CancellationToken::new()).await.map_err(unfit)?;
     let search = wi_engine::Search::connect(&target).await.map_err(|why| unfit(vec![why]))?;
     let found = search.find(older_than).await;

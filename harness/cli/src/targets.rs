@@ -1,15 +1,16 @@
 //! A target's name into a place: the one room that knows what each flag means where.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::aks;
 use crate::args::{ClusterArgs, ProfileName, STANDING, Switch, TargetArgs, TargetName, WebhookName};
 use crate::defects::Defects;
-use crate::environment::{self, Profile};
+use crate::environment::{self, Profile, Program};
 use crate::exit::{Exit, Stop};
 use crate::place::Place;
 use crate::real_cluster::{self, Named, NewCluster, Stays, Which};
+use crate::release::Release;
 use crate::stand_ins::{self, StandIn, is_program};
 
 /// The target file that `--target aks` names.
@@ -33,9 +34,9 @@ pub(crate) fn place(
     let usage = |why: String| Stop::new(Exit::Usage, why);
     let which = match &args.target {
         TargetName::Embedded => {
-            let webhook = embedded_webhook(&args.webhook, args.profile, args.cert_rotation)?;
-            let state_dir = Some(state_dir.to_owned());
             let images = stand_ins::programs(&stand_ins)?;
+            let webhook = embedded_webhook(&args.webhook, args.profile, args.cert_rotation, &images)?;
+            let state_dir = Some(state_dir.to_owned());
             let options =
                 environment::Options { webhook, images, defects, state_dir, ..environment::Options::default() };
             return Ok(Place::Embedded(Box::new(options)));
@@ -190,22 +191,29 @@ pub(crate) fn embedded_webhook(
     name: &WebhookName,
     named: Option<ProfileName>,
     rotation: Switch,
+    images: &[(String, Program)],
 ) -> Result<environment::Webhook, Stop> {
     let profile = profile(named);
     Ok(match name {
         WebhookName::Reference => environment::Webhook::Reference { profile: profile.unwrap_or(Profile::V1_6) },
         WebhookName::None => environment::Webhook::None,
         WebhookName::Exec(path) => {
-            let fault = |why: String| Stop::new(Exit::Usage, format!("--webhook exec:{}: {why}", path.display()));
-            let program = path.canonicalize().map_err(|error| fault(error.to_string()))?;
-            if !is_program(&program) {
-                return Err(fault("not a program that can be executed".to_owned()));
-            }
+            let program = program(&format!("--webhook exec:{}", path.display()), path)?;
             environment::Webhook::Exec { program, profile, cert_rotation: rotation == Switch::On }
         }
+        WebhookName::Release(folder) => {
+            let fault = |why: String| Stop::new(Exit::Usage, format!("--webhook release:{}: {why}", folder.display()));
+            let release = Release::read(folder, "").map_err(fault)?;
+            let named = |image: &String| images.iter().any(|(name, _)| name == image);
+            if let Some(image) = release.images().into_keys().find(|image| !named(image)) {
+                return Err(fault(format!(
+                    "no program stands for image {image}: name one with --image {image}=PROGRAM"
+                )));
+            }
+            environment::Webhook::Release { folder: folder.clone(), profile }
+        }
         WebhookName::Manifests(_) | WebhookName::Preinstalled => {
-            let advice =
-                "it needs a real cluster: --target kind or a kubeconfig; `exec:PATH` runs a webhook's program here";
+            let advice = "it needs a real cluster: --target kind or a kubeconfig; `release:DIR` applies manifests here, `exec:PATH` runs a webhook's program";
             return Err(Stop::new(Exit::Usage, format!("--webhook manifests and preinstalled: {advice}")));
         }
     })
@@ -224,10 +232,10 @@ pub(crate) fn real_webhook(
         }
         WebhookName::None => Ok(real_cluster::Webhook::None),
         WebhookName::Preinstalled => Ok(real_cluster::Webhook::Preinstalled { profile }),
-        WebhookName::Manifests(folder) if folder.is_dir() => {
+        WebhookName::Manifests(folder) | WebhookName::Release(folder) if folder.is_dir() => {
             Ok(real_cluster::Webhook::Manifests { folder: folder.clone(), profile })
         }
-        WebhookName::Manifests(folder) => {
+        WebhookName::Manifests(folder) | WebhookName::Release(folder) => {
             Err(Stop::new(Exit::Usage, format!("--webhook manifests:{}: no such folder", folder.display())))
         }
         WebhookName::Exec(_) => Err(Stop::new(
@@ -235,4 +243,11 @@ pub(crate) fn real_webhook(
             "--webhook exec: a real cluster takes a webhook from its manifests, with `manifests:DIR`, or as it is, with `preinstalled`",
         )),
     }
+}
+
+/// A program that can be executed, by its whole path.
+fn program(named: &str, path: &Path) -> Result<PathBuf, Stop> {
+    let fault = |why: String| Stop::new(Exit::Usage, format!("{named}: {why}"));
+    let program = path.canonicalize().map_err(|error| fault(error.to_string()))?;
+    if is_program(&program) { Ok(program) } else { Err(fault("not a program that can be executed".to_owned())) }
 }

@@ -113,7 +113,9 @@ pub(crate) async fn run(
                 redactor = Redactor::new(known_secrets(session).into_iter().chain(ready.secrets.iter().cloned()));
                 given.clone_from(&ready.objects);
                 running.act(&mut ready, &redactor, &mut lease, &pods).await?;
-                running.judge(&ready, &redactor, &pods).await
+                running.judge(&ready, &redactor, &pods).await?;
+                running.ask_the_webhook(&redactor).await;
+                Ok(())
             };
             // A panic is ours to report, and must not keep what was made from being removed.
             caught(stages).await
@@ -306,6 +308,22 @@ impl<'a> Running<'a> {
                 format!("the webhook makes of each pod what is required and nothing else ({compared} reviews)");
             let (hop, met) = (Some(Hop::Admission), self.uncalled_for == 0);
             self.record.checks.push(Check { expectation, hop, at, met, looks: 1, waited_ms: 0 });
+        }
+    }
+
+    /// Where admission or the set-up broke, the webhook's own log may tell why.
+    async fn ask_the_webhook(&mut self, redactor: &Redactor) {
+        let broke = |failure: &&mut Failure| matches!(failure.hop, Hop::Admission | Hop::SetUp);
+        if !self.session.target.capabilities.contains(&Capability::Webhook)
+            || self.record.failures.iter_mut().find(broke).is_none()
+        {
+            return;
+        }
+        // A webhook of this case alone has nothing to tell of another; and where time moved, it is no bound.
+        let since = (!self.case.alone()).then(|| self.began.elapsed());
+        let finding = self.observer(redactor).webhook_finding(since).await.map(|finding| redactor.text(&finding));
+        if let (Some(finding), Some(failure)) = (finding, self.record.failures.iter_mut().find(broke)) {
+            failure.observed = format!("{}; {finding}", failure.observed);
         }
     }
 

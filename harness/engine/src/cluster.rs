@@ -391,6 +391,22 @@ impl Cluster {
         }
     }
 
+    /// What a pod's only container printed, of the run before too; nothing where it cannot be had.
+    pub(crate) async fn log_since(&self, namespace: &str, pod: &str, since: Option<Duration>) -> String {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let mut all = String::new();
+        for previous in [true, false] {
+            let params = LogParams {
+                previous,
+                since_seconds: since.and_then(|since| i64::try_from(since.as_secs() + 1).ok()),
+                limit_bytes: Some(1 << 20),
+                ..LogParams::default()
+            };
+            all.push_str(&api.logs(pod, &params).await.unwrap_or_default());
+        }
+        all
+    }
+
     /// Events about an object.
     pub(crate) async fn events(&self, namespace: &str, name: &str) -> Result<Vec<EventEvidence>, kube::Error> {
         let selector = format!("involvedObject.name={name}");

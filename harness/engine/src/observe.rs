@@ -36,7 +36,12 @@ impl Observer<'_> {
             return Ok(());
         }
         if let (None, Some(workload)) = (&pod.stored, pod.workload.clone()) {
-            pod.stored = self.pod_of(namespace, &workload).await?;
+            let owners = self.owners(namespace, &workload).await?;
+            pod.stored = self.pod_of(namespace, &owners).await?;
+            pod.not_made = match &pod.stored {
+                Some(_) => None,
+                None => self.not_made(namespace, &owners).await?,
+            };
         }
         let Some(name) = pod.stored.as_ref().and_then(|stored| stored["metadata"]["name"].as_str()).map(str::to_owned)
         else {
@@ -71,8 +76,8 @@ impl Observer<'_> {
         Ok(())
     }
 
-    /// A pod that a workload made, directly or through what it made: the first by name.
-    async fn pod_of(&self, namespace: &str, (kind, name): &(String, String)) -> Result<Option<Value>, String> {
+    /// A workload, or what stands between it and its pods.
+    async fn owners(&self, namespace: &str, (kind, name): &(String, String)) -> Result<Vec<(String, String)>, String> {
         let api = |kind: &str| match kind {
             "ReplicationController" => "v1",
             "Job" | "CronJob" => "batch/v1",
@@ -91,8 +96,24 @@ impl Observer<'_> {
                 made.filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned).collect();
             owners = names.into_iter().map(|name| (between.to_owned(), name)).collect();
         }
+        Ok(owners)
+    }
+
+    /// What the API server said when pods of these were to be made.
+    async fn not_made(&self, namespace: &str, owners: &[(String, String)]) -> Result<Option<String>, String> {
+        for (_, name) in owners {
+            let events = self.cluster.events(namespace, name).await.map_err(|error| sentence(&error))?;
+            if let Some(failed) = events.into_iter().rfind(|event| event.reason == "FailedCreate") {
+                return Ok(Some(format!("{}: {}", failed.reason, failed.message)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A pod that one of these made: the first by name.
+    async fn pod_of(&self, namespace: &str, owners: &[(String, String)]) -> Result<Option<Value>, String> {
         let mut pods = self.cluster.all("v1", "Pod", Some(namespace)).await.map_err(|error| sentence(&error))?;
-        pods.retain(|pod| owned(pod, &owners));
+        pods.retain(|pod| owned(pod, owners));
         pods.sort_by_key(|pod| pod["metadata"]["name"].to_string());
         Ok(pods.into_iter().next())
     }

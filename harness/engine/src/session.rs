@@ -15,7 +15,7 @@ use crate::case::{self, CaseOptions, Event};
 use crate::cluster::{Cluster, sentence};
 use crate::ledger::Ledger;
 use crate::provision::Group;
-use crate::webhook::WEBHOOK;
+use crate::webhook::{self, WEBHOOK};
 
 /// A connected target for one run.
 pub struct Session {
@@ -111,7 +111,7 @@ impl Session {
                 ));
             }
         }
-        let azure = Azure::connect(&target.azure, cancel).map_err(|why| {
+        let azure = Azure::connect(&target.azure, cancel.clone()).map_err(|why| {
             unfit("Azure", "a usable connection", why, "check the target's trust roots and credential")
         })?;
         if has(Capability::Azure) {
@@ -144,11 +144,18 @@ impl Session {
                 .await
                 .map_err(|why| unfit("admission journal", "a list", why, "take the capability away from the target"))?;
         }
+        let profile = match &target.webhook.profile {
+            // One that a case upgrades is not the same all the time.
+            None if has(Capability::Webhook) && target.webhook.upgrade.is_none() => {
+                webhook::shown_profile(&cluster, &cancel).await.map(str::to_owned)
+            }
+            declared => declared.clone(),
+        };
         let facts = case::facts(&Known {
             issuer,
             tenant_id: target.azure.tenant_id.clone(),
             authority: target.azure.authority.clone(),
-            profile: target.webhook.profile.clone(),
+            profile: profile.clone(),
             pods_run: has(Capability::RunsPods),
             request_journal: has(Capability::RequestJournal),
             kubernetes: version.clone(),
@@ -156,7 +163,8 @@ impl Session {
         let environment = Environment {
             target: target.name.clone(),
             webhook: target.webhook.name.clone(),
-            profile: target.webhook.profile.clone(),
+            product: target.webhook.product.clone(),
+            profile,
             kubernetes: Some(version),
             harness: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
@@ -254,7 +262,13 @@ pub(crate) mod tests {
                 transient: true,
             },
             pods: PodAdditions::default(),
-            webhook: WebhookUnderTest { name: "none".into(), profile: None, registration: None, upgrade: None },
+            webhook: WebhookUnderTest {
+                name: "none".into(),
+                product: None,
+                profile: None,
+                registration: None,
+                upgrade: None,
+            },
             capabilities: [].into(),
             patience: Duration::from_secs(1),
         }

@@ -19,6 +19,9 @@ pub const WEBHOOK: &str = "mutation.azure-workload-identity.io";
 /// does then is what the case judges.
 const NOTICED: Duration = Duration::from_secs(10);
 
+/// How long a webhook may take until it shows what it makes of a pod.
+const SHOWN: Duration = Duration::from_secs(5);
+
 /// The webhook's installation, as a case changes it.
 pub(crate) struct Installation<'a> {
     pub(crate) registration: Option<&'a str>,
@@ -159,13 +162,30 @@ pub(crate) async fn wait_restored(cluster: &Cluster, namespace: &str) {
     wait_noticed(cluster, namespace, &CancellationToken::new(), |asked| asked == Asked::Mutated).await;
 }
 
-/// Waits, within a bound, until a labelled pod that is not kept meets what is wanted.
-async fn wait_noticed(cluster: &Cluster, namespace: &str, cancel: &CancellationToken, wanted: impl Fn(Asked) -> bool) {
-    let pod = json!({
+/// The profile that a webhook shows in a pod that is not kept; `None` where it does not mutate one.
+pub(crate) async fn shown_profile(cluster: &Cluster, cancel: &CancellationToken) -> Option<&'static str> {
+    let looked = || async {
+        match cluster.try_out(&probe("default")).await {
+            Ok(Created::Stored(stored)) => Some(injection::shown_layout(&stored).map(|layout| layout.profile)),
+            // The account may not be there yet, or the webhook not asked.
+            Ok(Created::Refused(_)) | Err(_) => None,
+        }
+    };
+    settle::until(SHOWN, cancel, looked).await.ok().flatten()
+}
+
+/// A labelled pod that is good for nothing else.
+fn probe(namespace: &str) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": "wi-probe", "namespace": namespace, "labels": { "azure.workload.identity/use": "true" } },
         "spec": { "automountServiceAccountToken": false, "containers": [{ "name": "probe", "image": "probe" }] },
-    });
+    })
+}
+
+/// Waits, within a bound, until a labelled pod that is not kept meets what is wanted.
+async fn wait_noticed(cluster: &Cluster, namespace: &str, cancel: &CancellationToken, wanted: impl Fn(Asked) -> bool) {
+    let pod = probe(namespace);
     let looked = || async {
         let asked = match cluster.try_out(&pod).await {
             Ok(Created::Stored(stored)) if injection::identity_tokens(&stored).is_empty() => Asked::Unmutated,

@@ -28,6 +28,9 @@ pub enum Capability {
     VirtualTime,
     /// The webhook's settings may be changed for a case.
     WebhookSettings,
+    /// The CA by which the API server knows the webhook may be changed for a case, and stays so: the webhook does not
+    /// restore its own.
+    WebhookCa,
     /// The webhook can be upgraded from an older profile to the newest one while a case runs.
     WebhookUpgrade,
     /// The keys that the cluster signs tokens with, and what it publishes of them, can be changed by a scenario.
@@ -42,7 +45,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 15] = [
+    pub const ALL: [Capability; 16] = [
         Capability::RunsPods,
         Capability::RunsProxy,
         Capability::Webhook,
@@ -53,6 +56,7 @@ impl Capability {
         Capability::AdmissionJournal,
         Capability::VirtualTime,
         Capability::WebhookSettings,
+        Capability::WebhookCa,
         Capability::WebhookUpgrade,
         Capability::IssuerControl,
         Capability::AzureFaults,
@@ -73,11 +77,36 @@ impl Capability {
             Capability::AdmissionJournal => "admission-journal",
             Capability::VirtualTime => "virtual-time",
             Capability::WebhookSettings => "webhook-settings",
+            Capability::WebhookCa => "webhook-ca",
             Capability::WebhookUpgrade => "webhook-upgrade",
             Capability::IssuerControl => "issuer-control",
             Capability::AzureFaults => "azure-faults",
             Capability::ChosenIds => "chosen-ids",
             Capability::ChosenIssuer => "chosen-issuer",
+        }
+    }
+}
+
+impl Capability {
+    /// The word, with what the lack of it means where the word alone does not say it.
+    pub fn lack(self) -> String {
+        match self {
+            Capability::WebhookCa => format!("{self}: the webhook restores its own CA"),
+            Capability::RunsPods
+            | Capability::RunsProxy
+            | Capability::Webhook
+            | Capability::WebhookControl
+            | Capability::IssuerReachable
+            | Capability::Azure
+            | Capability::RequestJournal
+            | Capability::AdmissionJournal
+            | Capability::VirtualTime
+            | Capability::WebhookSettings
+            | Capability::WebhookUpgrade
+            | Capability::IssuerControl
+            | Capability::AzureFaults
+            | Capability::ChosenIds
+            | Capability::ChosenIssuer => self.to_string(),
         }
     }
 }

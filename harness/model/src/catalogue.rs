@@ -1,4 +1,4 @@
-//! The requirement catalogue and the register of known deviations.
+//! The requirement catalogue.
 
 use std::collections::BTreeMap;
 
@@ -51,33 +51,6 @@ pub enum Level {
     May,
 }
 
-/// A deviation of a product that is known, with the reason and where it is recorded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Deviation {
-    /// Id of the scenario that shows it.
-    pub scenario: String,
-    /// The webhook, as the target names it; a trailing `*` matches any ending.
-    pub webhook: String,
-    /// The requirement that is broken.
-    pub requirement: String,
-    /// Why it is expected.
-    pub reason: String,
-    /// Where that is recorded.
-    pub source: String,
-}
-
-impl Deviation {
-    /// Whether it speaks of this scenario under this webhook.
-    pub fn covers(&self, scenario: &str, webhook: &str) -> bool {
-        self.scenario == scenario
-            && match self.webhook.strip_suffix('*') {
-                Some(start) => webhook.starts_with(start),
-                None => webhook == self.webhook,
-            }
-    }
-}
-
 /// Requirements by id.
 pub type Catalogue = BTreeMap<String, Requirement>;
 
@@ -86,14 +59,6 @@ pub type Catalogue = BTreeMap<String, Requirement>;
 /// # Errors
 /// The first fault, with its place.
 pub fn requirements(path: &str, bytes: &[u8]) -> Result<Catalogue, InvalidScenario> {
-    serde_saphyr::from_str(crate::parse::text(path, bytes)?).map_err(|error| InvalidScenario::yaml(path, &error))
-}
-
-/// Reads `deviations.yaml`.
-///
-/// # Errors
-/// The first fault, with its place.
-pub fn deviations(path: &str, bytes: &[u8]) -> Result<Vec<Deviation>, InvalidScenario> {
     serde_saphyr::from_str(crate::parse::text(path, bytes)?).map_err(|error| InvalidScenario::yaml(path, &error))
 }
 

@@ -25,6 +25,8 @@ pub struct PodEvidence {
     pub stored: Option<Value>,
     /// The API server's refusal.
     pub refused: Option<RefusalEvidence>,
+    /// Why a workload could not make it, as the workload's controller was told.
+    pub not_made: Option<String>,
     /// The pod as last seen.
     pub latest: Option<Value>,
     /// Logs by container, secrets taken out.
@@ -109,6 +111,8 @@ pub struct WebhookEvidence {
     pub readiness: Result<(u16, String), String>,
     /// How many reviews of the case's namespace its metrics count.
     pub reviews: Result<u64, String>,
+    /// Why that is none, where the metric or its label is not there.
+    pub uncounted: Option<String>,
 }
 
 /// A review of a pod that the webhook under test answered.

@@ -63,6 +63,14 @@ impl Layout {
     }
 }
 
+/// The layout that a pod shows: the one whose path is mounted somewhere in it.
+pub fn shown_layout(pod: &Value) -> Option<Layout> {
+    let containers = containers(pod);
+    let mounted =
+        |layout: &Layout| containers.iter().any(|c| c.mounts.iter().any(|(_, path, _)| *path == layout.mount_path));
+    LAYOUTS.into_iter().find(mounted)
+}
+
 /// A container with what it carries of workload identity.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
@@ -87,6 +95,8 @@ pub struct TokenSource<'a> {
     pub audience: &'a str,
     /// Its requested life in seconds.
     pub expiration: i64,
+    /// The mode of the volume's files, where it says one.
+    pub default_mode: Option<i64>,
 }
 
 /// All containers of a pod, init containers first.
@@ -137,6 +147,7 @@ pub fn token_sources(pod: &Value) -> Vec<TokenSource<'_>> {
                     path: token.get("path").and_then(Value::as_str).unwrap_or_default(),
                     audience: token.get("audience").and_then(Value::as_str).unwrap_or_default(),
                     expiration: token.get("expirationSeconds").and_then(Value::as_i64).unwrap_or(EXPIRATION),
+                    default_mode: volume["projected"]["defaultMode"].as_i64(),
                 })
             })
         })

@@ -169,7 +169,15 @@ fn stored<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, Un
             Difference::at(Hop::Admission, expected, observed).advise(advice::refusal(&refused.message)),
         ));
     }
-    evidence.stored.as_ref().ok_or_else(|| not_yet(Hop::Admission, expected, "the pod was not created"))
+    evidence.stored.as_ref().ok_or_else(|| not_yet(Hop::Admission, expected, not_created(evidence)))
+}
+
+/// That there is no pod, with what its workload's controller was told.
+fn not_created(evidence: &PodEvidence) -> String {
+    match &evidence.not_made {
+        Some(why) => format!("the pod was not created: {why}"),
+        None => "the pod was not created".to_owned(),
+    }
 }
 
 /// The last document of a kind, or why there is none: an earlier hop, the pod's start, or patience.

@@ -54,6 +54,9 @@ impl Case {
         if given.webhook != WebhookState::Installed {
             needs.insert(Capability::WebhookControl);
         }
+        if given.webhook == WebhookState::Untrusted {
+            needs.insert(Capability::WebhookCa);
+        }
         if !given.webhook_settings.is_empty() || given.webhook_refuses.is_some() {
             needs.insert(Capability::WebhookSettings);
         }
@@ -77,6 +80,9 @@ impl Case {
             match &step.value {
                 Step::AdvanceTime(_) => _ = needs.insert(Capability::VirtualTime),
                 Step::SetWebhook(WebhookState::Upgraded) => _ = needs.insert(Capability::WebhookUpgrade),
+                Step::SetWebhook(WebhookState::Untrusted) => {
+                    needs.extend([Capability::WebhookControl, Capability::WebhookCa]);
+                }
                 Step::SetWebhook(_) => _ = needs.insert(Capability::WebhookControl),
                 Step::SetIssuer(_) => _ = needs.insert(Capability::IssuerControl),
                 Step::Break(_) => _ = needs.insert(Capability::AzureFaults),

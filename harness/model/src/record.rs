@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::Catalogue;
 use crate::located::Position;
 use crate::plan::Case;
+use crate::product::Product;
 use crate::scenario::Expectation;
 use crate::verdict::Hop;
 
@@ -113,6 +114,9 @@ pub struct Environment {
     pub target: String,
     /// The webhook under test, with its version.
     pub webhook: String,
+    /// What product it is, and which version; `None` is unknown.
+    #[serde(default)]
+    pub product: Option<Product>,
     /// Its profile, where known.
     pub profile: Option<String>,
     /// The API server's version.
@@ -121,6 +125,18 @@ pub struct Environment {
     pub harness: String,
     /// What the target can do.
     pub capabilities: Vec<String>,
+}
+
+impl Environment {
+    /// The webhook under test with its product, in a phrase.
+    pub fn judged(&self) -> String {
+        match &self.product {
+            // Without a webhook there is no product either.
+            None if self.webhook == "none" => self.webhook.clone(),
+            None => format!("{} (product unknown)", self.webhook),
+            Some(product) => format!("{} ({product})", self.webhook),
+        }
+    }
 }
 
 /// One case from start to verdict.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::capability::Capability;
+use crate::product::Product;
 use crate::secret::Secret;
 
 /// A cluster, an Azure and a webhook under test.
@@ -175,6 +176,8 @@ pub struct PodAdditions {
 pub struct WebhookUnderTest {
     /// What reports call it, with its version.
     pub name: String,
+    /// What product it is, as the program or its image tells; `None` where neither does.
+    pub product: Option<Product>,
     /// Its profile, `1.5` or `1.6`; recognised from what it does when `None`.
     pub profile: Option<String>,
     /// The MutatingWebhookConfiguration that registers it; every one that names the webhook when `None`.

@@ -53,7 +53,7 @@ pub fn diff(a: &RunRecord, b: &RunRecord) -> Differences {
 }
 
 fn told(run: &RunRecord) -> String {
-    format!("{}, webhook {}", run.environment.target, run.environment.webhook)
+    format!("{}, webhook {}", run.environment.target, run.environment.judged())
 }
 
 /// An outcome with the reason for it, without what differs from run to run: names that were made up, times, places.

@@ -66,6 +66,7 @@ pub(crate) fn run() -> RunRecord {
         environment: Environment {
             target: "t".into(),
             webhook: "w 1.6".into(),
+            product: wi_model::product::Product::new("p", "1.6.0"),
             profile: Some("1.6".into()),
             kubernetes: Some("v1.34.1".into()),
             harness: "0.1.0".into(),

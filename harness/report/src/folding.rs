@@ -147,7 +147,7 @@ fn runs_that_do_not_belong_together_are_not_merged() {
     other.environment.profile = Some("1.5".into());
     let logs = [log(&example::run(), None).concat(), log(&other, None).concat()];
     let error = fold(&concatenate(&logs, &at(0))).unwrap_err();
-    assert!(error.to_string().contains("r1 judged webhook w 1.6, profile 1.6"), "{error}");
+    assert!(error.to_string().contains("r1 judged webhook w 1.6 (p 1.6.0), profile 1.6"), "{error}");
 }
 
 #[test]

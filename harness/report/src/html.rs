@@ -129,6 +129,7 @@ fn head(run: &RunRecord, verdict: &Verdict, red: &[&Record]) -> Markup {
             }
             dl.facts {
                 div { dt { "Webhook" } dd { (shown(&place.webhook)) } }
+                div { dt { "Product" } dd { (place.product.as_ref().map_or_else(|| "unknown".to_owned(), |p| shown(&p.to_string()).to_string())) } }
                 div { dt { "Target" } dd { (shown(&place.target)) } }
                 @if let Some(version) = &place.kubernetes { div { dt { "Kubernetes" } dd { (shown(version)) } } }
                 @if let Some(profile) = &place.profile { div { dt { "Profile" } dd { (shown(profile)) } } }

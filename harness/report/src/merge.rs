@@ -66,7 +66,7 @@ fn what_was_judged(run: &RunRecord) -> String {
     let place = &run.environment;
     format!(
         "webhook {}, profile {}, on target {} ({})",
-        place.webhook,
+        place.judged(),
         place.profile.as_deref().unwrap_or("unknown"),
         place.target,
         place.kubernetes.as_deref().unwrap_or("version unknown")

@@ -38,9 +38,23 @@ pub fn text(run: &RunRecord) -> String {
     for left in &run.leftovers {
         parts.push(format!("left behind: {left}; `wi-conformance sweep` removes it"));
     }
+    parts.extend(registered(run));
     let verdict = Verdict::of(run);
     parts.push(format!("{}: {}\n{}{}", verdict.word.text(), verdict.sentence, counts(run), phases(run)));
     for_terminal(&format!("\n{}", parts.join("\n\n")))
+}
+
+/// The deviations that the register knows of this product and that this run has shown.
+fn registered(run: &RunRecord) -> Option<String> {
+    let known: Vec<&Record> = run.cases.iter().filter(|case| case.outcome == Outcome::ExpectedFail).collect();
+    let product = run.environment.product.as_ref().map_or_else(|| "the webhook".to_owned(), ToString::to_string);
+    let lines = known.iter().map(|case| format!("  {}  {}", case.id, case.reason.as_deref().unwrap_or_default()));
+    (!known.is_empty()).then(|| {
+        format!(
+            "registered deviations of {product}, which are no failures of this run:\n{}",
+            lines.collect::<Vec<_>>().join("\n")
+        )
+    })
 }
 
 /// What came out, in a sentence.
@@ -57,7 +71,7 @@ pub(crate) fn counts(run: &RunRecord) -> String {
         run.cases.len(),
         counted.join(", "),
         seconds(run.duration_ms),
-        run.environment.webhook,
+        run.environment.judged(),
         run.environment.target
     )
 }
@@ -107,7 +121,7 @@ mod tests {
         let last = text.lines().last().unwrap();
         assert_eq!(
             last,
-            "6 cases: 1 fail, 1 unexpected-pass, 1 blocked, 1 pass, 1 expected-fail, 1 not-applicable (1.5 s, webhook w 1.6, target t)"
+            "6 cases: 1 fail, 1 unexpected-pass, 1 blocked, 1 pass, 1 expected-fail, 1 not-applicable (1.5 s, webhook w 1.6 (p 1.6.0), target t)"
         );
     }
 }

@@ -56,6 +56,11 @@ impl Verdict {
             1 => "; 1 more could not be judged".to_owned(),
             _ => format!("; {blocked} more could not be judged"),
         };
+        let known = match run.count(Outcome::ExpectedFail) {
+            0 => String::new(),
+            1 => "; 1 of them failed as the register of deviations says".to_owned(),
+            known => format!("; {known} of them failed as the register of deviations says"),
+        };
         let (word, sentence) = if run.interrupted {
             (
                 Word::Interrupted,
@@ -70,9 +75,9 @@ impl Verdict {
         } else if ran == 0 {
             (Word::NothingRan, format!("none of {all} cases is applicable here"))
         } else if !run.leftovers.is_empty() {
-            (Word::Conformant, format!("all {ran} cases came out as they should, but something was left behind"))
+            (Word::Conformant, format!("all {ran} cases came out as they should, but something was left behind{known}"))
         } else {
-            (Word::Conformant, format!("all {ran} cases that ran came out as they should"))
+            (Word::Conformant, format!("all {ran} cases that ran came out as they should{known}"))
         };
         Verdict { word, sentence }
     }

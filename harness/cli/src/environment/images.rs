@@ -9,9 +9,12 @@ use wi_process_node::ImageProgram;
 use super::Webhook;
 use crate::proxy;
 use crate::real_cluster::image;
+use crate::release::Release;
 
 /// Image of the webhook under test where it runs as a pod.
 pub(super) const WEBHOOK_IMAGE: &str = "wi-conformance/webhook-under-test";
+/// Where upstream's image holds its program.
+pub(super) const MANAGER: &str = "/manager";
 
 /// A program that stands for an image.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ impl Program {
 /// Programs by image name.
 pub(super) struct Images {
     named: Vec<(String, Program)>,
+    /// Paths at which images hold their programs, by the images' names.
+    held_at: BTreeMap<String, PathBuf>,
     /// The certificates of this Azure, for the image that cannot be given any otherwise.
     trust: PathBuf,
     proxy_env: BTreeMap<String, String>,
@@ -54,10 +59,20 @@ impl Images {
         proxy_breaks: &BTreeSet<String>,
     ) -> Self {
         let mut named = named.to_vec();
-        if let Webhook::Exec { program, .. } = webhook {
-            named.push((WEBHOOK_IMAGE.to_owned(), Program::new(program)));
+        let mut held_at = BTreeMap::new();
+        match webhook {
+            Webhook::Exec { program, .. } => {
+                named.push((WEBHOOK_IMAGE.to_owned(), Program::new(program)));
+                held_at.insert(WEBHOOK_IMAGE.to_owned(), MANAGER.into());
+            }
+            // Manifests that cannot be read are told when they are applied.
+            Webhook::Release { folder, .. } => {
+                let images = Release::read(folder, "").map(|release| release.images()).unwrap_or_default();
+                held_at.extend(images.into_iter().filter_map(|(image, path)| Some((image, path?))));
+            }
+            Webhook::Reference { .. } | Webhook::None => {}
         }
-        Images { named, trust, proxy_env: proxy::env(proxy_breaks) }
+        Images { named, held_at, trust, proxy_env: proxy::env(proxy_breaks) }
     }
 
     /// The names of all.
@@ -70,13 +85,15 @@ impl Images {
     pub(super) fn resolve(&self, image: &str) -> Option<ImageProgram> {
         let repository = wi_quickstart::images::repository(image);
         if let Some((_, program)) = self.named.iter().find(|(name, _)| name == repository) {
-            let mut command = vec![program.path.clone().into_os_string()];
+            let held_at = self.held_at.get(repository);
+            let mut command = vec![held_at.unwrap_or(&program.path).clone().into_os_string()];
             command.extend(program.args.iter().map(OsString::from));
             return Some(ImageProgram {
                 id: image.to_owned(),
                 command,
                 env: program.env.clone(),
                 user: Some(image::USER),
+                files: held_at.map(|path| (path.clone(), program.path.clone())).into_iter().collect(),
                 ..ImageProgram::default()
             });
         }

@@ -1,33 +1,31 @@
 //! The webhook under test, installed from manifests.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, ListParams, LogParams, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use wi_engine::WEBHOOK;
-use wi_model::template::{Bindings, substitute_variables};
+use wi_model::product::Product;
 use wi_reference_webhook::{InstallationSpec, ManifestSpec, ServiceRef, Tls};
 
 use super::holdings::Holdings;
 use super::images::ProxyImages;
 use crate::certificate::Certificate;
 use crate::environment::Profile;
-use crate::input;
 use crate::kubernetes::{api_of, create, wait_registered};
 use crate::patience;
+use crate::readiness::{self, Crashes};
+use crate::release::{Release, TENANT};
 
 /// How long a webhook may take to be ready and to be asked.
 const READY: Duration = Duration::from_secs(120);
 /// The same for one that makes its own certificate: a node takes up to two minutes to show it the Secret that it filled.
 const READY_BY_ITSELF: Duration = Duration::from_secs(300);
-/// The variable that says whose identities the webhook's pods get.
-const TENANT: &str = "AZURE_TENANT_ID";
 
 /// Our own webhook, as manifests.
 pub(crate) struct Reference<'a> {
@@ -54,6 +52,9 @@ pub(crate) struct Registered {
     pub(crate) namespace: String,
     /// The CA of its certificate.
     pub(crate) ca: String,
+    /// What product it is, as its image tells.
+    #[serde(default)]
+    pub(crate) product: Option<Product>,
 }
 
 impl Reference<'_> {
@@ -87,8 +88,8 @@ impl Reference<'_> {
             }
             install(client, object, holdings).await?;
         }
-        wait_available(client, self.namespace, READY).await?;
-        Ok(Registered { registration, namespace: self.namespace.to_owned(), ca: certificate.ca })
+        readiness::wait(client, self.namespace, READY, Crashes::Heal).await.map_err(|error| error.what)?;
+        Ok(Registered { registration, namespace: self.namespace.to_owned(), ca: certificate.ca, product: None })
     }
 
     fn adapt(&self, object: &mut Value) {
@@ -154,26 +155,9 @@ pub(crate) async fn manifests(
     tenant_id: &str,
     holdings: &Mutex<Holdings>,
 ) -> Result<Registered, String> {
-    let mut objects = read(folder, tenant_id)?;
-    let configuration = |object: &Value| {
-        let webhooks = object["webhooks"].as_array().into_iter().flatten();
-        object["kind"] == "MutatingWebhookConfiguration"
-            && webhooks.into_iter().any(|webhook| webhook["name"] == WEBHOOK)
-    };
-    let registration = objects.iter().find(|object| configuration(object)).ok_or_else(|| {
-        format!("{}: no MutatingWebhookConfiguration with webhook {WEBHOOK} in its manifests", folder.display())
-    })?;
-    let name = registration["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let service = &registration["webhooks"][0]["clientConfig"]["service"];
-    let namespace = service["namespace"].as_str().unwrap_or("azure-workload-identity-system").to_owned();
-    if !objects.iter().any(|object| object["kind"] == "Namespace" && object["metadata"]["name"] == namespace.as_str()) {
-        objects.insert(0, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }));
-    }
-    objects.sort_by_key(rank);
-    for mut object in objects {
-        if object["metadata"]["namespace"].is_null() && !is_cluster_scoped(&object) {
-            object["metadata"]["namespace"] = namespace.clone().into();
-        }
+    let release = Release::read(folder, tenant_id)?;
+    let (name, namespace) = (release.registration.clone(), release.namespace.clone());
+    for object in release.objects {
         let typed = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
         let there = api_of(client, &typed).get_opt(typed.metadata.name.as_deref().unwrap_or_default()).await;
         if matches!(there, Ok(Some(_))) {
@@ -186,9 +170,10 @@ pub(crate) async fn manifests(
         }
         install(client, object, holdings).await?;
     }
-    wait_available(client, &namespace, READY_BY_ITSELF).await?;
+    readiness::wait(client, &namespace, READY_BY_ITSELF, Crashes::Heal).await.map_err(|error| error.what)?;
     wait_registered(client, &name, READY).await?;
-    Ok(Registered { registration: Some(name), namespace, ca: String::new() })
+    let product = product(client).await;
+    Ok(Registered { registration: Some(name), namespace, ca: String::new(), product })
 }
 
 /// The tenant of a webhook that is installed already: its pods get identities of that one.
@@ -212,6 +197,18 @@ pub(crate) async fn preinstalled_tenant(client: &kube::Client) -> Result<String,
     tenant.ok_or_else(|| {
         format!("no ConfigMap in namespace {} has {TENANT}, so the webhook's tenant is not known", service.namespace)
     })
+}
+
+/// What product the webhook that is registered is, as the images in its namespace tell.
+pub(crate) async fn product(client: &kube::Client) -> Option<Product> {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let all = configurations.list(&ListParams::default()).await.ok()?.items;
+    let mut webhooks = all.iter().flat_map(|configuration| configuration.webhooks.iter().flatten());
+    let service = webhooks.find(|webhook| webhook.name == WEBHOOK)?.client_config.service.as_ref()?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &service.namespace);
+    let pods = pods.list(&ListParams::default()).await.ok()?.items;
+    let mut images = pods.iter().filter_map(|pod| pod.spec.as_ref()).flat_map(|spec| &spec.containers);
+    images.find_map(|container| Product::of_image(container.image.as_deref()?))
 }
 
 /// Waits until the API server really asks the webhook about pods of a namespace: by creating one that is not kept.
@@ -255,101 +252,5 @@ async fn install(client: &kube::Client, object: Value, holdings: &Mutex<Holdings
             Ok(())
         }
         outcome => outcome,
-    }
-}
-
-async fn wait_available(client: &kube::Client, namespace: &str, bound: Duration) -> Result<(), String> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let available = patience::until(bound, || async {
-        let all = deployments.list(&ListParams::default()).await.ok()?;
-        let ready = |deployment: &Deployment| {
-            let wanted = deployment.spec.replicas.unwrap_or(1);
-            let status = deployment.status.as_ref();
-            status.and_then(|status| status.available_replicas).unwrap_or(0) >= wanted
-        };
-        all.items.iter().all(ready).then_some(())
-    });
-    if available.await.is_some() {
-        return Ok(());
-    }
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let pods = api.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
-    let mut states = Vec::new();
-    for pod in &pods {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let last = LogParams { tail_lines: Some(3), ..LogParams::default() };
-        let said = api.logs(name, &last).await.unwrap_or_default();
-        states.push(format!("{}; its last lines: {}", state(pod), said.lines().collect::<Vec<_>>().join(" | ")));
-    }
-    Err(format!(
-        "the webhook's pods in namespace {namespace} are not ready within {} s: {}",
-        bound.as_secs(),
-        states.join("; ")
-    ))
-}
-
-/// A pod's state in a sentence: what it waits for, or its phase.
-fn state(pod: &Pod) -> String {
-    let name = pod.metadata.name.as_deref().unwrap_or("?");
-    let status = pod.status.clone().unwrap_or_default();
-    let waiting = status.container_statuses.iter().flatten().find_map(|container| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        Some(format!("{} {}", waiting.reason.as_deref().unwrap_or(""), waiting.message.as_deref().unwrap_or("")))
-    });
-    format!("{name}: {}", waiting.or(status.phase).unwrap_or_default().trim())
-}
-
-/// The objects of a folder's manifests, for the tenant of this run.
-fn read(folder: &Path, tenant_id: &str) -> Result<Vec<Value>, String> {
-    let fault = |path: &Path, error: std::io::Error| format!("--webhook manifests:{}: {error}", path.display());
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| fault(folder, error))? {
-        let path = entry.map_err(|error| fault(folder, error))?.path();
-        if path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known)) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let variables: Bindings =
-        [(TENANT.to_owned(), tenant_id.to_owned()), ("AZURE_ENVIRONMENT".to_owned(), "AzurePublicCloud".to_owned())]
-            .into();
-    let mut objects = Vec::new();
-    for path in paths {
-        let text = input::read_text(&path, input::DOCUMENT).map_err(|error| fault(&path, error))?;
-        // The upstream release writes a default behind the name, which its variable does not need here.
-        let text = substitute_variables(
-            &text.replace("${AZURE_ENVIRONMENT:-AzurePublicCloud}", "AzurePublicCloud"),
-            &variables,
-        );
-        let shown = path.display().to_string();
-        let told = |faults: Vec<wi_model::parse::InvalidScenario>| {
-            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
-        objects.extend(wi_model::manifest::objects(&shown, &text).map_err(told)?);
-    }
-    for object in &mut objects {
-        // A rendered chart holds the tenant of whoever rendered it.
-        if object["kind"] == "ConfigMap" && object["data"][TENANT].is_string() {
-            object["data"][TENANT] = tenant_id.into();
-        }
-    }
-    Ok(objects)
-}
-
-fn is_cluster_scoped(object: &Value) -> bool {
-    let kind = object["kind"].as_str().unwrap_or_default();
-    kind.starts_with("Cluster")
-        || kind.ends_with("WebhookConfiguration")
-        || ["Namespace", "CustomResourceDefinition", "PriorityClass"].contains(&kind)
-}
-
-/// What others need goes first; a registration, which stops pods while nobody answers, goes last.
-fn rank(object: &Value) -> u8 {
-    match object["kind"].as_str().unwrap_or_default() {
-        "Namespace" | "CustomResourceDefinition" => 0,
-        "ServiceAccount" | "ClusterRole" | "Role" => 1,
-        "ClusterRoleBinding" | "RoleBinding" | "ConfigMap" | "Secret" => 2,
-        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => 4,
-        _ => 3,
     }
 }

@@ -25,7 +25,13 @@ pub(crate) fn target_of(state_dir: &Path, run_id: &str) -> Option<Target> {
         },
         azure: known.target(false),
         pods: PodAdditions::default(),
-        webhook: WebhookUnderTest { name: String::new(), profile: None, registration: None, upgrade: None },
+        webhook: WebhookUnderTest {
+            name: String::new(),
+            product: None,
+            profile: None,
+            registration: None,
+            upgrade: None,
+        },
         capabilities: [].into(),
         patience: Duration::from_secs(1),
     })

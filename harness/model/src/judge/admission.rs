@@ -24,7 +24,7 @@ fn refused(refusal: &Refusal, evidence: &PodEvidence) -> Verdict {
     let Some(seen) = &evidence.refused else {
         return Err(match &evidence.stored {
             Some(_) => broken(Hop::Admission, expected, "admitted"),
-            None => super::not_yet(Hop::Admission, expected, "the pod was not created"),
+            None => super::not_yet(Hop::Admission, expected, super::not_created(evidence)),
         });
     };
     if seen.status == refusal.status && seen.message.contains(&refusal.message.value) {
@@ -37,12 +37,7 @@ fn refused(refusal: &Refusal, evidence: &PodEvidence) -> Verdict {
 /// The layout that the pod must follow: the target's profile, or the one that the pod shows.
 pub(super) fn layout(pod: &Value, facts: &Facts) -> Layout {
     let declared = facts.profile.as_deref().and_then(Layout::of);
-    declared.unwrap_or_else(|| {
-        let mounted = |layout: &Layout| {
-            injection::containers(pod).iter().any(|c| c.mounts.iter().any(|(_, path, _)| *path == layout.mount_path))
-        };
-        LAYOUTS.into_iter().find(mounted).unwrap_or(LAYOUTS[0])
-    })
+    declared.or_else(|| injection::shown_layout(pod)).unwrap_or(LAYOUTS[0])
 }
 
 fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
@@ -50,7 +45,7 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
     let pod = stored(evidence, expected)?;
     let layout = layout(pod, facts);
     let fault = |expected: String, observed: String| {
-        Unmet::Broken(Difference::at(Hop::Admission, expected, observed).advise(advice::NOT_MUTATED))
+        Unmet::Broken(Difference::at(Hop::Admission, expected, observed).advise(advice::not_mutated(&evidence.sent)))
     };
 
     let volume = token_volume(pod, &layout)
@@ -59,6 +54,10 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
     same(Hop::Admission, "the projected token's audience", &settings.audience, volume.audience)?;
     let wanted = wanted_expiration(evidence);
     same(Hop::Admission, "the projected token's expirationSeconds", &wanted, &volume.expiration.to_string())?;
+    // The API server's default: a token that the container's user cannot read breaks only where it is used.
+    if let Some(mode) = volume.default_mode.filter(|mode| *mode != 0o644) {
+        return Err(broken(Hop::Admission, "the projected token's defaultMode = 420", mode.to_string()));
+    }
     let names = layout.volume_names(pod);
     if !names.is_empty() && !names.iter().any(|name| name == volume.volume) {
         let expected = format!("the token volume's name = {}", names.join(" or "));
@@ -76,7 +75,15 @@ fn mutated(evidence: &PodEvidence, facts: &Facts) -> Verdict {
         if skipped.contains(&container.name) {
             untouched(&container, sent, volume.volume)?;
         } else {
-            injected(&container, sent, volume.volume, &layout, &wanted_variables(evidence, &layout, &settings))?;
+            let advice = advice::not_mutated(&evidence.sent);
+            injected(
+                &container,
+                sent,
+                volume.volume,
+                &layout,
+                &wanted_variables(evidence, &layout, &settings),
+                advice,
+            )?;
         }
     }
     Ok(())
@@ -99,6 +106,7 @@ fn injected(
     volume: &str,
     layout: &Layout,
     wanted: &[(&'static str, Option<String>)],
+    advice: &'static str,
 ) -> Verdict {
     let name = container.name;
     let mounts: Vec<_> = container.mounts.iter().filter(|(mounted, _, _)| *mounted == volume).collect();
@@ -106,9 +114,7 @@ fn injected(
     match mounts.as_slice() {
         [(_, path, true)] if *path == layout.mount_path => {}
         [] => {
-            return Err(Unmet::Broken(
-                Difference::at(Hop::Admission, expected, "not mounted").advise(advice::NOT_MUTATED),
-            ));
+            return Err(Unmet::Broken(Difference::at(Hop::Admission, expected, "not mounted").advise(advice)));
         }
         others => return Err(broken(Hop::Admission, expected, format!("{others:?}"))),
     }

@@ -47,8 +47,19 @@ pub(super) fn refusal(message: &str) -> &'static str {
     }
 }
 
+/// What to do where nothing was injected into a pod: it lacks the label, or the webhook did not do its work.
+pub(super) fn not_mutated(sent: &serde_json::Value) -> &'static str {
+    match sent["metadata"]["labels"]["azure.workload.identity/use"].as_str() {
+        Some("true") => NOT_MUTATED_THOUGH_LABELLED,
+        _ => NOT_MUTATED,
+    }
+}
+
+/// What to do where nothing was injected although the pod has the label.
+const NOT_MUTATED_THOUGH_LABELLED: &str = "the pod has its label: look into the admission exchange in the evidence. Where the webhook was not asked, compare its registration's selectors with the pod and its namespace; where it was asked, its patch is not what it must be";
+
 /// What to do where nothing was injected.
-pub(super) const NOT_MUTATED: &str = "the pod itself (not its account or Deployment) needs the label azure.workload.identity/use: \"true\", and the webhook must be registered when the pod is created";
+const NOT_MUTATED: &str = "the pod itself (not its account or Deployment) needs the label azure.workload.identity/use: \"true\", and the webhook must be registered when the pod is created";
 
 /// What to do about a vault's refusal.
 pub(super) const FORBIDDEN: &str =

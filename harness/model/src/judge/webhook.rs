@@ -26,7 +26,11 @@ pub(super) fn judge(expectation: &WebhookExpectation, evidence: &ClusterEvidence
     // A count never goes back, so more than wanted is final.
     match seen.cmp(&wanted) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(not_yet(Hop::Admission, expected, format!("{seen}"))),
+        std::cmp::Ordering::Less => {
+            let why: Vec<&str> = pods.iter().filter_map(|pod| pod.uncounted.as_deref()).collect();
+            let why = if why.is_empty() { String::new() } else { format!("; {}", why.join("; ")) };
+            Err(not_yet(Hop::Admission, expected, format!("{seen}{why}")))
+        }
         std::cmp::Ordering::Greater => Err(broken(Hop::Admission, expected, format!("{seen}"))),
     }
 }
@@ -51,7 +55,7 @@ mod tests {
 
     fn pod(reviews: Result<u64, String>) -> WebhookEvidence {
         let ok = || Ok((200, "ok".to_owned()));
-        WebhookEvidence { pod: "w".to_owned(), health: ok(), readiness: ok(), reviews }
+        WebhookEvidence { pod: "w".to_owned(), health: ok(), readiness: ok(), reviews, uncounted: None }
     }
 
     fn judged(pods: Vec<WebhookEvidence>) -> Verdict {

@@ -71,6 +71,7 @@ pub(crate) fn run(cases: Vec<Record>) -> RunRecord {
     let environment = Environment {
         target: text("target"),
         webhook: text("webhook"),
+        product: None,
         profile: Some("1.6".into()),
         kubernetes: Some("v1.34.1".into()),
         harness: "0.1.0".into(),
