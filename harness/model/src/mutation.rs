@@ -96,6 +96,15 @@ fn volume_name(pod: &Value, layout: &Layout) -> String {
     if layout.profile == "1.5" {
         return OLD_VOLUME.to_owned();
     }
+    // A pod that a later webhook has named since keeps the volume that it was given.
+    let given = pod["spec"]["volumes"].as_array().into_iter().flatten().find(|volume| {
+        let mut sources = volume["projected"]["sources"].as_array().into_iter().flatten();
+        volume["name"].as_str().is_some_and(|name| name.starts_with(injection::RESERVED_VOLUME))
+            && sources.any(|source| source["serviceAccountToken"]["path"] == layout.token_path)
+    });
+    if let Some(name) = given.and_then(|volume| volume["name"].as_str()) {
+        return name.to_owned();
+    }
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
     let seed = match text("name") {
         "" => format!("{} (prefix)", text("generateName")),
