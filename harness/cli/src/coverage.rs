@@ -10,7 +10,7 @@ pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Sto
     let suite = load(&args.from, false);
     if !suite.faults.is_empty() {
         let lines = suite.faults.iter().map(ToString::to_string).collect();
-        return Err(Stop { exit: Exit::Usage, lines });
+        return Err(Stop::lines(Exit::Usage, lines));
     }
     let place = targets::place(&args.target, &suite.images, defects::Defects::default(), &global.state_dir())?;
     let name = match &args.target.target {

@@ -27,10 +27,10 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     let Some(kubeconfig) = args.kubeconfig else {
         return Err(Stop::new(Exit::Usage, "up embedded: name a file for the kubeconfig with --kubeconfig"));
     };
+    let images = stand_ins::programs(&args.images)?;
     let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation, &images)?;
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
-    let images = stand_ins::programs(&args.images)?;
     let options = Options { webhook, images, state_dir: Some(global.state_dir()), ..Options::default() };
     let environment = Environment::start(options).await.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
     if let Err(error) = write_private(&kubeconfig, &environment.kubeconfig()) {

@@ -8,6 +8,7 @@ use crate::args::{ClusterArgs, ProfileName, STANDING, Switch, TargetArgs, Target
 use crate::defects::Defects;
 use crate::environment::{self, Profile, Program};
 use crate::exit::{Exit, Stop};
+use crate::go_program;
 use crate::place::Place;
 use crate::real_cluster::{self, Named, NewCluster, Stays, Which};
 use crate::release::Release;
@@ -199,6 +200,9 @@ pub(crate) fn embedded_webhook(
         WebhookName::None => environment::Webhook::None,
         WebhookName::Exec(path) => {
             let program = program(&format!("--webhook exec:{}", path.display()), path)?;
+            // What the file tells is known before anything runs, and plans go by it.
+            let told = || go_program::product(&program).and_then(|product| Profile::named(product.profile()?));
+            let profile = profile.or_else(told);
             environment::Webhook::Exec { program, profile, cert_rotation: rotation == Switch::On }
         }
         WebhookName::Release(folder) => {

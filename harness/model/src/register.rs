@@ -19,9 +19,9 @@ pub struct Deviation {
     pub versions: Versions,
     /// The requirement that is broken.
     pub requirement: String,
-    /// How that shows: a part of what the scenario's first failure expects and observes, `EXPECTED: OBSERVED`. Another
-    /// failure is not excused.
-    pub shows: String,
+    /// How that shows: one of these is a part of what the scenario's first failure expects and observes,
+    /// `EXPECTED: OBSERVED`; what that is depends on what a target can see. Another failure is not excused.
+    pub shows: Vec<String>,
     /// Why it is expected.
     pub reason: String,
     /// Where that is recorded.
@@ -36,10 +36,10 @@ impl Deviation {
     }
 
     fn is_shown_by(&self, record: &Record) -> bool {
-        record
-            .failures
-            .first()
-            .is_some_and(|failure| format!("{}: {}", failure.expected, failure.observed).contains(&self.shows))
+        record.failures.first().is_some_and(|failure| {
+            let seen = format!("{}: {}", failure.expected, failure.observed);
+            self.shows.iter().any(|shown| seen.contains(shown))
+        })
     }
 
     fn told(&self) -> String {
@@ -64,7 +64,7 @@ pub fn fault(entry: &Deviation, cases: &[&Case]) -> Option<String> {
     if !case.scenario.requirements.iter().any(|id| id.value == entry.requirement) {
         return Some(format!("scenario {} does not show requirement {}", entry.scenario, entry.requirement));
     }
-    if entry.shows.trim().is_empty() {
+    if entry.shows.is_empty() || entry.shows.iter().any(|shown| shown.trim().is_empty()) {
         return Some(format!("the entry of scenario {} does not say how the deviation shows", entry.scenario));
     }
     None
@@ -84,7 +84,7 @@ pub fn judge(record: &mut Record, deviations: &[Deviation], product: Option<&Pro
             None => {
                 record.reason = Some(format!(
                     "the register knows another failure of this scenario, which shows `{}`: {}",
-                    first.shows,
+                    first.shows.join("` or `"),
                     first.told()
                 ));
             }
@@ -105,7 +105,7 @@ mod tests {
     use crate::verdict::Hop;
 
     fn entry() -> Deviation {
-        let text = "- { scenario: a/b, product: p, versions: { to: 1.6.0 }, requirement: R-1, shows: 'no container: got an initContainer', reason: r, source: s }";
+        let text = "- { scenario: a/b, product: p, versions: { to: 1.6.0 }, requirement: R-1, shows: ['something else', 'no container: got an initContainer'], reason: r, source: s }";
         deviations("deviations.yaml", text.as_bytes()).unwrap().remove(0)
     }
 

@@ -50,6 +50,11 @@ impl Profile {
             Profile::V1_6 => "1.6",
         }
     }
+
+    /// The profile of a word.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        [Profile::V1_5, Profile::V1_6].into_iter().find(|profile| profile.word() == word)
+    }
 }
 
 /// The webhook under test.
