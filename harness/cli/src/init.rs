@@ -80,7 +80,7 @@ fn read(args: &InitArgs) -> Result<Vec<File>, Stop> {
         let text =
             input::read_text(path, parse::MAX_BYTES as u64).map_err(|error| fault(format!("{shown}: {error}")))?;
         let objects = manifest::objects(&shown, &text)
-            .map_err(|faults| Stop { exit: Exit::Usage, lines: faults.iter().map(ToString::to_string).collect() })?;
+            .map_err(|faults| Stop::lines(Exit::Usage, faults.iter().map(ToString::to_string).collect()))?;
         files.push(File { named: beside(&args.folder, path), objects });
     }
     Ok(files)
