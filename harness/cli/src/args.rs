@@ -1,5 +1,6 @@
 //! The command line, and the one door by which the environment enters.
 
+pub(crate) mod again;
 mod coverage;
 mod images;
 mod reports;

@@ -214,6 +214,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
             cancel: cancel.clone(),
             print_target: args.print_target,
             fail_fast: args.fail_fast,
+            again: crate::args::again::base(std::env::args().skip(1)),
         };
         let outcome = run.perform(&progress).await;
         progress.finish();

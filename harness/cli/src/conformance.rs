@@ -202,17 +202,29 @@ impl Bench {
     }
 }
 
+/// The command that runs a trial again, where cargo started this program.
+fn cargo(trial: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "cargo names the package of a test nowhere else")]
+    let package = std::env::var("CARGO_PKG_NAME").ok()?;
+    let program = std::env::current_exe().ok()?;
+    // Cargo ends the file's name with a hash.
+    let (test, _) = program.file_name()?.to_str()?.rsplit_once('-')?;
+    Some(format!("cargo test -p {package} --test {test} -- --exact {}", crate::args::again::quoted(trial)))
+}
+
 fn trial(case: &Case, saboteur: Option<String>, bench: &Arc<Bench>, runtime: &Arc<tokio::runtime::Runtime>) -> Trial {
     let (case, bench, runtime) = (case.clone(), Arc::downgrade(bench), Arc::downgrade(runtime));
     let name = match &saboteur {
         Some(defect) => format!("{} turns red under {defect}", case.id),
         None => case.id.clone(),
     };
-    Trial::ignorable_test(name, move || {
+    let named = name.clone();
+    Trial::ignorable_test(named, move || {
         let (Some(bench), Some(runtime)) = (bench.upgrade(), runtime.upgrade()) else {
             return Err(Failed::from("the run has ended"));
         };
-        let record = runtime.block_on(bench.run(&case, saboteur.as_deref()));
+        let mut record = runtime.block_on(bench.run(&case, saboteur.as_deref()));
+        record.again = cargo(&name);
         let Some(mutant) = &saboteur else {
             return match record.outcome {
                 Outcome::Pass | Outcome::ExpectedFail => Ok(Completion::Completed),

@@ -264,7 +264,16 @@ fn judged_start(case: &Case, wanted: &Text, started: Result<(), &Stop>) -> Recor
     let mut record = unrun(case, if observed.is_none() { Outcome::Pass } else { Outcome::Fail }, String::new());
     record.reason = None;
     let met = observed.is_none();
-    record.checks.push(Check { expectation: expected.clone(), hop: Some(hop), at, met, looks: 1, waited_ms: 0 });
+    record.checks.push(Check {
+        expectation: expected.clone(),
+        hop: Some(hop),
+        at,
+        met,
+        judged: true,
+        word_alone: false,
+        looks: 1,
+        waited_ms: 0,
+    });
     if let Some(observed) = observed {
         record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
     }

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) print_target: bool,
     /// Whether no further case begins once one has failed.
     pub(crate) fail_fast: bool,
+    /// The command that runs the same, for one case to be named after it.
+    pub(crate) again: String,
 }
 
 /// For each case that runs, this many may be removing what they made.
@@ -126,6 +128,8 @@ impl Run {
         };
         let judge = |mut record: Record| {
             register::judge(&mut record, &self.deviations, described.product.as_ref());
+            let under = record.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default();
+            record.again = Some(format!("{} --exact {}{under}", self.again, record.id));
             // That it was interrupted is no reason where the run was, for one of its own.
             if record.outcome == Outcome::Blocked
                 && let Some(why) = pool.lost()

@@ -16,6 +16,7 @@ use wi_model::located::{Located, Position};
 use wi_model::plan::Case;
 use wi_model::record::{Check, Failure, Moment, Outcome, Record};
 use wi_model::redact::Redactor;
+use wi_model::scenario::expectation::Subject;
 use wi_model::scenario::{Expectation, Refusal, Step};
 use wi_model::secret::Secret;
 use wi_model::verdict::{Difference, Hop, Judgement};
@@ -27,7 +28,7 @@ use crate::lease::Lease;
 use crate::observe::Observer;
 use crate::provision::{Ground, Provisioned};
 use crate::session::Session;
-use crate::settle;
+use crate::settle::{self, Bounds};
 use crate::watch::Watch;
 
 /// How a case is run.
@@ -78,6 +79,8 @@ struct Running<'a> {
     admissions: Admissions,
     /// How many failures at the front of the record are of admissions that no expectation speaks of.
     uncalled_for: usize,
+    /// Which pods' ways broke, and where.
+    broken: Vec<(Option<String>, Hop)>,
     record: Record,
 }
 
@@ -98,8 +101,18 @@ pub(crate) async fn run(
     };
     let (began, journal_since) = (Instant::now(), session.azure.journal_now());
     let (admissions, uncalled_for) = (Admissions::default(), 0);
-    let mut running =
-        Running { session, case, options, on_event, began, journal_since, admissions, uncalled_for, record };
+    let mut running = Running {
+        session,
+        case,
+        options,
+        on_event,
+        began,
+        journal_since,
+        admissions,
+        uncalled_for,
+        broken: Vec::new(),
+        record,
+    };
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone());
     let pods = Mutex::new(Pods::new());
@@ -114,7 +127,7 @@ pub(crate) async fn run(
                 given.clone_from(&ready.objects);
                 running.act(&mut ready, &redactor, &mut lease, &pods).await?;
                 running.judge(&ready, &redactor, &pods).await?;
-                running.ask_the_webhook(&redactor).await;
+                running.ask_the_webhook(&redactor, &ready).await;
                 Ok(())
             };
             // A panic is ours to report, and must not keep what was made from being removed.
@@ -246,7 +259,16 @@ impl<'a> Running<'a> {
         };
         let expectation = format!("the step is {expected}");
         let met = observed.is_none();
-        self.record.checks.push(Check { expectation, hop: Some(hop), at, met, looks: 1, waited_ms: 0 });
+        self.record.checks.push(Check {
+            expectation,
+            hop: Some(hop),
+            at,
+            met,
+            judged: true,
+            word_alone: false,
+            looks: 1,
+            waited_ms: 0,
+        });
         if let Some(observed) = observed {
             self.note(&format!("broken at {hop}: {observed}"));
             self.record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
@@ -265,7 +287,7 @@ impl<'a> Running<'a> {
         // What controllers made meanwhile.
         self.compare_admissions(ready, pods, at).await?;
         self.conclude_admissions(at);
-        let observer = self.observer(redactor);
+        let observer = self.observer(redactor, ready);
         let mut pods = pods.lock().await;
         for ((namespace, name), pod) in pods.iter_mut() {
             let looked = observer.look(namespace, pod).await;
@@ -278,6 +300,7 @@ impl<'a> Running<'a> {
                 return Err(Blocked(format!("the node could not run pod {name}: {why}")));
             }
         }
+        self.look_for_afterthoughts(ready, &pods);
         Ok(())
     }
 
@@ -307,12 +330,21 @@ impl<'a> Running<'a> {
             let expectation =
                 format!("the webhook makes of each pod what is required and nothing else ({compared} reviews)");
             let (hop, met) = (Some(Hop::Admission), self.uncalled_for == 0);
-            self.record.checks.push(Check { expectation, hop, at, met, looks: 1, waited_ms: 0 });
+            self.record.checks.push(Check {
+                expectation,
+                hop,
+                at,
+                met,
+                judged: true,
+                word_alone: false,
+                looks: 1,
+                waited_ms: 0,
+            });
         }
     }
 
     /// Where admission or the set-up broke, the webhook's own log may tell why.
-    async fn ask_the_webhook(&mut self, redactor: &Redactor) {
+    async fn ask_the_webhook(&mut self, redactor: &Redactor, ready: &Provisioned) {
         let broke = |failure: &&mut Failure| matches!(failure.hop, Hop::Admission | Hop::SetUp);
         if !self.session.target.capabilities.contains(&Capability::Webhook)
             || self.record.failures.iter_mut().find(broke).is_none()
@@ -321,13 +353,51 @@ impl<'a> Running<'a> {
         }
         // A webhook of this case alone has nothing to tell of another; and where time moved, it is no bound.
         let since = (!self.case.alone()).then(|| self.began.elapsed());
-        let finding = self.observer(redactor).webhook_finding(since).await.map(|finding| redactor.text(&finding));
+        let finding =
+            self.observer(redactor, ready).webhook_finding(since).await.map(|finding| redactor.text(&finding));
         if let (Some(finding), Some(failure)) = (finding, self.record.failures.iter_mut().find(broke)) {
             failure.observed = format!("{}; {finding}", failure.observed);
         }
     }
 
-    fn observer<'o>(&self, redactor: &'o Redactor) -> Observer<'o>
+    /// What a program prints after it was judged takes its word away again: by the pods that an expectation rested on.
+    fn look_for_afterthoughts(&mut self, ready: &Provisioned, pods: &Pods) {
+        for expectation in &ready.scenario.then {
+            let says = matches!(
+                expectation.value,
+                Expectation::Token(_)
+                    | Expectation::Exchange(_)
+                    | Expectation::Metadata(_)
+                    | Expectation::SecretRead(_)
+            );
+            let Subject::Pod(name, namespace) = expectation.value.subject() else { continue };
+            let key = (namespace.unwrap_or(&ready.namespace).to_owned(), name.to_owned());
+            let unsound = pods.get(&key).filter(|_| says && self.record.failures.is_empty()).and_then(judge::unsound);
+            let Some(Difference { hop, expected, observed, advice }) = unsound else { continue };
+            self.note(&format!("broken at {hop}: {observed}"));
+            self.record.failures.push(Failure {
+                hop,
+                expected,
+                observed,
+                advice,
+                at: expectation.at,
+                looks: 1,
+                waited_ms: 0,
+            });
+        }
+    }
+
+    /// Whether what does not hold follows from what was told already: the same broke, or something before it did.
+    fn has_told(&self, difference: &Difference, expectation: &Expectation) -> bool {
+        let subject = subject(expectation);
+        let before = difference.hop < Check::hop_of(expectation);
+        let same_subject =
+            subject.is_some() && before && self.broken.iter().any(|(of, hop)| *of == subject && *hop <= difference.hop);
+        let same = |failure: &Failure| failure.hop == difference.hop && failure.observed == difference.observed;
+        same_subject || self.record.failures.iter().any(same)
+    }
+
+    fn observer<'o>(&self, redactor: &'o Redactor, ready: &Provisioned) -> Observer<'o>
     where
         'a: 'o,
     {
@@ -338,6 +408,7 @@ impl<'a> Running<'a> {
             redactor,
             registration: session.target.webhook.registration.as_deref(),
             journal_since: self.journal_since,
+            vaults: ready.facts.vaults.values().filter_map(|url| host(url)).collect(),
         }
     }
 
@@ -350,10 +421,14 @@ impl<'a> Running<'a> {
     ) -> Result<(), Blocked> {
         let sentence = judge::describe(&expectation.value);
         self.note(&format!("expecting that {sentence}"));
-        let observer = self.observer(redactor);
+        let observer = self.observer(redactor, ready);
+        // After the first that does not hold, the later ones are looked at once: there is nothing left to wait for.
+        let waits = self.record.failures.is_empty();
         let patience = expectation.value.within().unwrap_or(self.session.target.patience);
-        let bound = if self.record.failures.is_empty() { patience } else { std::time::Duration::ZERO };
-        let watch = Watch { expectation: &expectation.value, ready, observer: &observer, pods, session: self.session };
+        let throughout = expectation.value.throughout().unwrap_or_default();
+        let bounds = if waits { Bounds { within: patience, throughout } } else { Bounds::default() };
+        let watch =
+            Watch { expectation: &expectation.value, ready, observer: &observer, pods, session: self.session, waits };
         let fault = std::sync::Mutex::new(None);
         let look = || async {
             let looked = watch.look().await;
@@ -366,7 +441,7 @@ impl<'a> Running<'a> {
             }
             judgement
         };
-        let Some(settled) = settle::within(bound, &self.options.cancel, look).await else {
+        let Some(settled) = settle::settled(bounds, &self.options.cancel, look).await else {
             return Err(Blocked("interrupted".to_owned()));
         };
         if let Some(why) = fault.into_inner().ok().flatten() {
@@ -374,17 +449,35 @@ impl<'a> Running<'a> {
         }
         let waited_ms = u64::try_from(settled.waited.as_millis()).unwrap_or(u64::MAX);
         let (at, looks) = (expectation.at, settled.looks);
+        let met = settled.difference.is_none();
+        let difference = match settled.difference {
+            Some(difference) if waits => Some(watch.explain(difference).await),
+            difference => difference,
+        };
+        // What was not waited for is not broken: it may only not have come yet, or not have gone on.
+        let follows =
+            difference.as_ref().is_some_and(|difference| !waits && self.has_told(difference, &expectation.value));
+        let judged = waits || if met { throughout.is_zero() } else { !settled.open && !follows };
+        let says = matches!(
+            expectation.value,
+            Expectation::Exchange(_) | Expectation::Metadata(_) | Expectation::SecretRead(_)
+        );
         self.record.checks.push(Check {
             expectation: sentence,
             hop: Some(Check::hop_of(&expectation.value)),
             at,
-            met: settled.difference.is_none(),
+            met: met && judged,
+            judged,
+            word_alone: met && says && !ready.facts.request_journal,
             looks,
             waited_ms,
         });
-        if let Some(difference) = settled.difference {
+        if !judged {
+            self.note(if follows { "not reached" } else { "not judged: it was not waited for" });
+        } else if let Some(difference) = difference {
             self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
             let Difference { hop, expected, observed, advice } = difference;
+            self.broken.push((subject(&expectation.value), hop));
             self.record.failures.push(Failure { hop, expected, observed, advice, at, looks, waited_ms });
         }
         Ok(())
@@ -394,6 +487,18 @@ impl<'a> Running<'a> {
 /// The hop at which a step is refused: Azure's own is that of setting it up, everything else is the API server's.
 fn refused_by(step: &Step) -> Hop {
     if matches!(step, Step::Trust(_)) { Hop::SetUp } else { Hop::Admission }
+}
+
+/// The pod that an expectation speaks of.
+fn subject(expectation: &Expectation) -> Option<String> {
+    match expectation.subject() {
+        Subject::Pod(name, namespace) => Some(format!("{}/{name}", namespace.unwrap_or_default())),
+        Subject::Cluster => None,
+    }
+}
+
+fn host(url: &str) -> Option<String> {
+    url::Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
 /// Pods that a step asks to begin another round.

@@ -7,7 +7,9 @@ mod tokens;
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::Resource as _;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
@@ -20,6 +22,9 @@ use crate::settle;
 
 use kinds::Kinds;
 pub(crate) use kinds::cluster_scoped;
+
+/// How much of a container's log is read.
+const LONGEST_LOG: usize = 32 * 1024 * 1024;
 
 /// The manager of fields that we write.
 const MANAGER: &str = "wi-conformance";
@@ -380,15 +385,35 @@ impl Cluster {
         waited.map_err(|error| format!("namespace {name} is still another case's: {error}"))?
     }
 
-    /// What a container printed so far; nothing while it has not started.
-    pub(crate) async fn log(&self, namespace: &str, pod: &str, container: &str) -> Result<String, kube::Error> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let params = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
-        match api.logs(pod, &params).await {
-            Ok(text) => Ok(text),
-            Err(kube::Error::Api(status)) if status.code == 400 || status.code == 404 => Ok(String::new()),
-            Err(error) => Err(error),
+    /// What a container printed so far, or in the run before; nothing while it has not started. No more is read than
+    /// [`LONGEST_LOG`], and what is not text is shown as such.
+    pub(crate) async fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        previous: bool,
+    ) -> Result<Option<Log>, kube::Error> {
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            previous,
+            limit_bytes: Some(i64::try_from(LONGEST_LOG).unwrap_or(i64::MAX)),
+            ..LogParams::default()
+        };
+        let request = kube::core::Request::new(Pod::url_path(&(), Some(namespace)));
+        let request = request.logs(pod, &params).map_err(kube::Error::BuildRequest)?;
+        let answer = self.client.send(request.map(kube::client::Body::from)).await?;
+        let status = answer.status();
+        if matches!(status.as_u16(), 400 | 404) {
+            return Ok(None);
         }
+        let body = http_body_util::Limited::new(answer.into_body(), LONGEST_LOG + 1).collect().await;
+        let bytes = body.map_err(kube::Error::Service)?.to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if !status.is_success() {
+            return Err(kube::Error::Service(format!("the log of {container}: {status}: {}", text.trim()).into()));
+        }
+        Ok(Some(Log { text, cut: bytes.len() >= LONGEST_LOG }))
     }
 
     /// What a pod's only container printed, of the run before too; nothing where it cannot be had.
@@ -422,6 +447,13 @@ impl Cluster {
             })
             .collect())
     }
+}
+
+/// What a container printed.
+pub(crate) struct Log {
+    pub(crate) text: String,
+    /// Whether there is more than was read.
+    pub(crate) cut: bool,
 }
 
 /// An answer to a creation: a refusal is one too.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
+use wi_model::evidence::PodEvidence;
 use wi_model::record::Record;
 use wi_model::redact::Redactor;
 
@@ -38,31 +39,53 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    /// What was seen of the pods, a folder each.
+    /// What was seen of the pods, a folder each; those of a workload lie in the workload's.
     pub(crate) fn pods(&mut self, pods: &Pods) -> std::io::Result<()> {
         for ((namespace, name), pod) in pods {
-            let at = |file: &str| format!("{namespace}.{name}/{file}");
-            self.json(&at("sent.json"), &pod.sent)?;
-            for (file, value) in [("stored.json", &pod.stored), ("latest.json", &pod.latest)] {
-                if let Some(value) = value {
-                    self.json(&at(file), value)?;
-                }
+            let folder = format!("{namespace}.{name}");
+            self.pod(&folder, pod)?;
+            for replica in &pod.replicas {
+                self.pod(&format!("{folder}/{}", replica.name()), replica)?;
             }
-            if let Some(refused) = &pod.refused {
-                self.json(&at("refused.json"), refused)?;
+        }
+        Ok(())
+    }
+
+    fn pod(&mut self, folder: &str, pod: &PodEvidence) -> std::io::Result<()> {
+        let at = |file: &str| format!("{folder}/{file}");
+        self.json(&at("sent.json"), &pod.sent)?;
+        for (file, value) in [("stored.json", &pod.stored), ("latest.json", &pod.latest)] {
+            if let Some(value) = value {
+                self.json(&at(file), value)?;
             }
-            for (container, log) in &pod.logs {
-                self.text(&at(&format!("logs/{container}.txt")), log)?;
+        }
+        if let Some(refused) = &pod.refused {
+            self.json(&at("refused.json"), refused)?;
+        }
+        let mut documents = Vec::new();
+        for run in &pod.runs {
+            // The newest run goes by the container's name alone.
+            let newest = !pod.runs_of(&run.container).any(|other| other.restart > run.restart);
+            let name = if newest { run.container.clone() } else { format!("{}.{}", run.container, run.restart) };
+            if !pod.own {
+                self.text(&at(&format!("logs/{name}.txt")), &run.log)?;
             }
-            if let Some(token) = pod.document("token") {
-                self.json(&at("token.json"), token)?;
+            if let Some(token) = run.documents.iter().rfind(|document| document["event"] == "token") {
+                let only = pod.runs.iter().filter(|run| !run.documents.is_empty()).count() == 1;
+                self.json(&at(&if only { "token.json".to_owned() } else { format!("token.{name}.json") }), token)?;
             }
-            self.list(&at("documents.jsonl"), &pod.documents)?;
-            self.list(&at("admission.jsonl"), &pod.admission)?;
-            self.list(&at("exchanges.jsonl"), &pod.exchanges)?;
-            if !pod.events.is_empty() {
-                self.json(&at("events.json"), &pod.events)?;
-            }
+            documents.extend(run.documents.iter().map(|document| {
+                let mut document = document.clone();
+                document["container"] = run.container.as_str().into();
+                document["restart"] = run.restart.into();
+                document
+            }));
+        }
+        self.list(&at("documents.jsonl"), &documents)?;
+        self.list(&at("admission.jsonl"), &pod.admission)?;
+        self.list(&at("exchanges.jsonl"), &pod.exchanges)?;
+        if !pod.events.is_empty() {
+            self.json(&at("events.json"), &pod.events)?;
         }
         Ok(())
     }
@@ -118,7 +141,7 @@ impl<'a> Folder<'a> {
 
 #[cfg(test)]
 mod tests {
-    use wi_model::evidence::PodEvidence;
+    use wi_model::evidence::RunEvidence;
     use wi_model::secret::Secret;
 
     use super::*;
@@ -132,10 +155,14 @@ mod tests {
         let pod = PodEvidence {
             sent: says.clone(),
             stored: Some(says.clone()),
-            documents: vec![says.clone()],
+            runs: vec![RunEvidence {
+                container: "app".into(),
+                documents: vec![says.clone()],
+                log: format!("canary-77 {token}"),
+                ..RunEvidence::default()
+            }],
             admission: vec![says.clone()],
             exchanges: vec![says.clone()],
-            logs: [("app".to_owned(), format!("canary-77 {token}"))].into(),
             ..PodEvidence::default()
         };
         let mut writer = Folder::new(folder.path().to_owned(), &redactor);

@@ -6,11 +6,12 @@ mod webhook;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use wi_model::evidence::PodEvidence;
+use wi_model::evidence::{EventEvidence, PodEvidence, RunEvidence};
+use wi_model::parse;
 use wi_model::redact::Redactor;
 
 use crate::azure::Azure;
-use crate::cluster::{Cluster, sentence};
+use crate::cluster::{Cluster, Log, sentence};
 
 /// Looks at the pods of one case.
 pub(crate) struct Observer<'a> {
@@ -21,41 +22,76 @@ pub(crate) struct Observer<'a> {
     pub(crate) registration: Option<&'a str>,
     /// Number of the last entry of the request journal before the case began.
     pub(crate) journal_since: u64,
+    /// Hosts of the case's own vaults.
+    pub(crate) vaults: Vec<String>,
 }
 
+/// The annotation by which a Deployment tells its ReplicaSets' order.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
 impl Observer<'_> {
-    /// Looks at everything about a pod that may have changed since it was created.
+    /// Looks at everything about a pod, or the pods of a workload, that may have changed since it was created.
     ///
     /// # Errors
     /// Something could not be looked at.
     pub(crate) async fn look(&self, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
         if pod.own {
+            let documents = pod.runs.iter().flat_map(|run| &run.documents);
             let tokens: Vec<String> =
-                pod.documents.iter().filter_map(|document| document["sha256"].as_str().map(str::to_owned)).collect();
-            pod.exchanges = self.exchanges(namespace, "", &tokens).await?;
+                documents.filter_map(|document| document["sha256"].as_str().map(str::to_owned)).collect();
+            pod.exchanges = self.exchanges(&Asked::With(&tokens)).await?;
             return Ok(());
         }
-        if let (None, Some(workload)) = (&pod.stored, pod.workload.clone()) {
-            let owners = self.owners(namespace, &workload).await?;
-            pod.stored = self.pod_of(namespace, &owners).await?;
-            pod.not_made = match &pod.stored {
-                Some(_) => None,
-                None => self.not_made(namespace, &owners).await?,
+        match pod.workload.clone() {
+            Some(workload) => self.look_at_workload(namespace, pod, &workload).await,
+            None => self.look_at_pod(namespace, pod).await,
+        }
+    }
+
+    async fn look_at_workload(
+        &self,
+        namespace: &str,
+        made: &mut PodEvidence,
+        workload: &(String, String),
+    ) -> Result<(), String> {
+        let (wanted, found) = self.pods_of(namespace, workload).await?;
+        made.wanted = wanted;
+        let mut known = std::mem::take(&mut made.replicas);
+        for object in found {
+            let uid = &object["metadata"]["uid"];
+            let of_uid =
+                |pod: &PodEvidence| pod.stored.as_ref().is_some_and(|stored| stored["metadata"]["uid"] == *uid);
+            let mut pod = match known.iter().position(of_uid) {
+                Some(index) => known.swap_remove(index),
+                None => PodEvidence {
+                    sent: made.sent.clone(),
+                    images: made.images.clone(),
+                    account: made.account.clone(),
+                    stored: Some(object),
+                    ..PodEvidence::default()
+                },
             };
+            self.look_at_pod(namespace, &mut pod).await?;
+            made.replicas.push(pod);
         }
-        let Some(name) = pod.stored.as_ref().and_then(|stored| stored["metadata"]["name"].as_str()).map(str::to_owned)
-        else {
-            return Ok(());
-        };
-        let name = name.as_str();
-        let fault = |error: kube::Error| sentence(&error);
-        // The journal is read after the log: what a pod says it did is then already recorded.
-        if let Some(latest) = self.cluster.get("v1", "Pod", Some(namespace), name).await.map_err(fault)? {
+        Ok(())
+    }
+
+    async fn look_at_pod(&self, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        let Some(stored) = &pod.stored else { return Ok(()) };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (name, uid) = (text(&stored["metadata"]["name"]), text(&stored["metadata"]["uid"]));
+        if let Some(latest) = self.pod(namespace, &name).await? {
             pod.latest = Some(latest);
         }
-        self.logs(namespace, name, pod).await?;
-        pod.exchanges = self.exchanges(namespace, name, &[]).await?;
+        self.logs(namespace, &name, pod).await?;
+        // The journal is read after the log: what a pod says it did is then already recorded.
+        pod.exchanges = self.exchanges(&Asked::By { namespace, name: &name, uid: &uid }).await?;
         Ok(())
+    }
+
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, String> {
+        self.cluster.get("v1", "Pod", Some(namespace), name).await.map_err(|error| sentence(&error))
     }
 
     /// Looks at what explains a pod: events, and what webhooks were asked.
@@ -63,8 +99,18 @@ impl Observer<'_> {
         if pod.own {
             return Ok(());
         }
-        let shown = pod.stored.as_ref().unwrap_or(&pod.sent);
-        let name = shown["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if let Some(workload) = pod.workload.clone() {
+            for replica in &mut pod.replicas {
+                self.explain_pod(namespace, replica).await?;
+            }
+            pod.unmade = self.unmade(namespace, &workload).await?;
+            return Ok(());
+        }
+        self.explain_pod(namespace, pod).await
+    }
+
+    async fn explain_pod(&self, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
+        let name = pod.name().to_owned();
         let name = name.as_str();
         pod.events = self.cluster.events(namespace, name).await.map_err(|error| sentence(&error))?;
         let journal = self.cluster.admission_journal(namespace).await?;
@@ -76,76 +122,168 @@ impl Observer<'_> {
         Ok(())
     }
 
-    /// A workload, or what stands between it and its pods.
-    async fn owners(&self, namespace: &str, (kind, name): &(String, String)) -> Result<Vec<(String, String)>, String> {
-        let api = |kind: &str| match kind {
-            "ReplicationController" => "v1",
-            "Job" | "CronJob" => "batch/v1",
-            _ => "apps/v1",
+    /// How many pods a workload is to have, and those of its pods that count: none that is being deleted, of a Deployment
+    /// those of its newest ReplicaSet, of a CronJob those of its newest Job, and of a Job none that failed and has a successor.
+    async fn pods_of(&self, namespace: &str, (kind, name): &(String, String)) -> Result<(usize, Vec<Value>), String> {
+        let fault = |error: kube::Error| sentence(&error);
+        let object = self.cluster.get(api(kind), kind, Some(namespace), name).await.map_err(fault)?.unwrap_or_default();
+        let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
+        let wanted = match kind.as_str() {
+            "DaemonSet" => number(&object["status"]["desiredNumberScheduled"]).unwrap_or(1),
+            "Job" | "CronJob" => 1,
+            _ => number(&object["spec"]["replicas"]).unwrap_or(1),
         };
-        let mut owners = vec![(kind.clone(), name.clone())];
-        if let Some(between) = match kind.as_str() {
-            "Deployment" => Some("ReplicaSet"),
-            "CronJob" => Some("Job"),
-            _ => None,
-        } {
+        let mut owner = Some((kind.clone(), name.clone()));
+        if let Some(between) = between(kind) {
+            let mut made = self.cluster.all(api(between), between, Some(namespace)).await.map_err(fault)?;
+            made.retain(|object| owned(object, (kind, name)));
+            let newest = made.iter().max_by_key(|object| {
+                let revision =
+                    object["metadata"]["annotations"][REVISION].as_str().and_then(|text| text.parse::<u64>().ok());
+                (revision, object["metadata"]["creationTimestamp"].to_string(), object["metadata"]["name"].to_string())
+            });
+            owner = newest
+                .map(|object| (between.to_owned(), object["metadata"]["name"].as_str().unwrap_or_default().to_owned()));
+        }
+        let Some((owner_kind, owner_name)) = owner else { return Ok((wanted, Vec::new())) };
+        let mut pods = self.cluster.all("v1", "Pod", Some(namespace)).await.map_err(fault)?;
+        pods.retain(|pod| owned(pod, (&owner_kind, &owner_name)) && pod["metadata"]["deletionTimestamp"].is_null());
+        pods.sort_by_key(|pod| (pod["metadata"]["creationTimestamp"].to_string(), pod["metadata"]["name"].to_string()));
+        if owner_kind == "Job" {
+            let last = pods.len().saturating_sub(1);
+            let mut index = 0..;
+            pods.retain(|pod| index.next() == Some(last) || pod["status"]["phase"] != "Failed");
+        }
+        Ok((wanted, pods))
+    }
+
+    /// A workload, and what it makes its pods through.
+    async fn makers(&self, namespace: &str, (kind, name): (&str, &str)) -> Result<Vec<(String, String)>, String> {
+        let mut makers = vec![(kind.to_owned(), name.to_owned())];
+        if let Some(between) = between(kind) {
             let made =
                 self.cluster.all(api(between), between, Some(namespace)).await.map_err(|error| sentence(&error))?;
-            let made = made.iter().filter(|object| owned(object, &owners));
-            let names: Vec<_> =
-                made.filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned).collect();
-            owners = names.into_iter().map(|name| (between.to_owned(), name)).collect();
+            let names = made.iter().filter(|object| owned(object, (kind, name)));
+            let names = names.filter_map(|object| object["metadata"]["name"].as_str());
+            makers.extend(names.map(|name| (between.to_owned(), name.to_owned())));
         }
-        Ok(owners)
+        Ok(makers)
     }
 
-    /// What the API server said when pods of these were to be made.
-    async fn not_made(&self, namespace: &str, owners: &[(String, String)]) -> Result<Option<String>, String> {
-        for (_, name) in owners {
-            let events = self.cluster.events(namespace, name).await.map_err(|error| sentence(&error))?;
-            if let Some(failed) = events.into_iter().rfind(|event| event.reason == "FailedCreate") {
-                return Ok(Some(format!("{}: {}", failed.reason, failed.message)));
+    /// Events about an object, or, of a workload as `deployment/NAME`, about it and about what it makes its pods through.
+    pub(super) async fn events_about(&self, namespace: &str, of: &str) -> Result<Vec<EventEvidence>, String> {
+        let workload = of.split_once('/').and_then(|(kind, name)| {
+            let kind = parse::WORKLOADS.into_iter().find(|known| known.to_lowercase() == kind)?;
+            Some((kind, name))
+        });
+        let makers = match workload {
+            Some(workload) => self.makers(namespace, workload).await?.into_iter().map(|(_, name)| name).collect(),
+            None => vec![of.to_owned()],
+        };
+        let mut events = Vec::new();
+        for name in makers {
+            events.extend(self.cluster.events(namespace, &name).await.map_err(|error| sentence(&error))?);
+        }
+        Ok(events)
+    }
+
+    /// Why a workload has no pods: what its own status says, and the warnings about it and about what it makes them through.
+    async fn unmade(&self, namespace: &str, (kind, name): &(String, String)) -> Result<Vec<String>, String> {
+        let fault = |error: kube::Error| sentence(&error);
+        let mut why = Vec::new();
+        for (kind, name) in self.makers(namespace, (kind, name)).await? {
+            let object =
+                self.cluster.get(api(&kind), &kind, Some(namespace), &name).await.map_err(fault)?.unwrap_or_default();
+            for condition in object["status"]["conditions"].as_array().into_iter().flatten() {
+                let tells = condition["type"] == "ReplicaFailure" || condition["type"] == "Failed";
+                if tells && condition["status"] == "True" {
+                    let message = condition["message"].as_str().unwrap_or_default();
+                    why.push(format!("{kind} {name}: ReplicaFailure: {message}"));
+                }
             }
+            let events = self.cluster.events(namespace, &name).await.map_err(fault)?;
+            let warnings = events.into_iter().filter(|event| event.kind == "Warning");
+            why.extend(warnings.map(|event| format!("{kind} {name}: {}: {}", event.reason, event.message)));
         }
-        Ok(None)
+        let mut told = BTreeSet::new();
+        why.retain(|line| told.insert(line.split_once(": ").map_or(line.clone(), |(_, rest)| rest.to_owned())));
+        why.truncate(3);
+        Ok(why)
     }
 
-    /// A pod that one of these made: the first by name.
-    async fn pod_of(&self, namespace: &str, owners: &[(String, String)]) -> Result<Option<Value>, String> {
-        let mut pods = self.cluster.all("v1", "Pod", Some(namespace)).await.map_err(|error| sentence(&error))?;
-        pods.retain(|pod| owned(pod, owners));
-        pods.sort_by_key(|pod| pod["metadata"]["name"].to_string());
-        Ok(pods.into_iter().next())
-    }
-
+    /// What each run of each container printed. A run that has ended is read once; of one before the newest the cluster
+    /// keeps the last alone.
     async fn logs(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
         let started = started_containers(pod.latest.as_ref());
-        pod.documents.clear();
-        pod.printed.clear();
-        for container in started {
-            let raw = self.cluster.log(namespace, name, &container).await.map_err(|error| sentence(&error))?;
-            pod.read_log(&raw);
-            pod.logs.insert(container, self.redactor.text(&raw));
+        let mut read = Vec::new();
+        for container in &started {
+            if container.restarts > 0 {
+                let before = container.restarts - 1;
+                let known = pod.runs_of(&container.name).any(|run| run.restart == before && run.ended);
+                // Of a container that does not run, clusters do not agree which run is the one before.
+                if !known && !container.ended {
+                    read.push((container, self.run(namespace, name, container, before, true).await?));
+                }
+            }
+            let read_to_its_end =
+                pod.runs_of(&container.name).any(|run| run.restart == container.restarts && run.ended);
+            if !(read_to_its_end && container.ended) {
+                read.push((container, self.run(namespace, name, container, container.restarts, false).await?));
+            }
         }
+        // A container that was restarted meanwhile may have been read under the number of the run before: the next look
+        // reads it again.
+        let again = match started.iter().any(|container| container.may_restart) {
+            true => started_containers(self.pod(namespace, name).await?.as_ref()),
+            false => started.clone(),
+        };
+        for (container, run) in read {
+            let same = again.iter().any(|found| found.name == container.name && found.restarts == container.restarts);
+            if let (true, Some(run)) = (same, run) {
+                pod.runs.retain(|known| known.container != run.container || known.restart != run.restart);
+                pod.runs.push(run);
+            }
+        }
+        let place = |name: &str| started.iter().position(|container| container.name == name);
+        pod.runs.sort_by_key(|run| (place(&run.container), run.restart));
         Ok(())
     }
 
-    /// What the identity provider saw of this pod, and what vaults saw of the tokens that it was granted.
-    /// Or, of an exchange of our own, what it saw of the tokens with these hashes.
-    async fn exchanges(&self, namespace: &str, name: &str, tokens: &[String]) -> Result<Vec<Value>, String> {
+    async fn run(
+        &self,
+        namespace: &str,
+        name: &str,
+        container: &Started,
+        restart: u32,
+        previous: bool,
+    ) -> Result<Option<RunEvidence>, String> {
+        let log =
+            self.cluster.log(namespace, name, &container.name, previous).await.map_err(|error| sentence(&error))?;
+        let ended = previous || container.ended;
+        let run = |log: Log| {
+            let run = RunEvidence::read(&container.name, restart, &log.text, ended, log.cut);
+            run.keep(self.redactor.text(&log.text))
+        };
+        Ok(log.map(run))
+    }
+
+    /// What the identity provider saw of a pod's tokens, or of those with some hashes, and what vaults saw of the access
+    /// tokens that it granted to them. What the case's own vaults answered to nobody in particular is among it.
+    async fn exchanges(&self, asked: &Asked<'_>) -> Result<Vec<Value>, String> {
         let journal = self.azure.journal(self.journal_since).await.map_err(|error| error.to_string())?;
         let mut granted = BTreeSet::new();
         let mut mine = Vec::new();
         for entry in journal {
             let assertion = &entry["request"]["form"]["client_assertion"];
-            let kubernetes = &assertion["claims"]["kubernetes.io"];
-            let of_pod = (kubernetes["namespace"] == namespace && kubernetes["pod"]["name"] == name)
-                || tokens.iter().any(|token| assertion["sha256"] == token.as_str());
+            let of_asker = asked.holds(assertion);
             let of_token = entry["principal"]["uti"].as_str().is_some_and(|uti| granted.contains(uti));
-            if of_pod && let Some(uti) = entry["response"]["body"]["access_token"]["claims"]["uti"].as_str() {
+            if of_asker && let Some(uti) = entry["response"]["body"]["access_token"]["claims"]["uti"].as_str() {
                 granted.insert(uti.to_owned());
             }
-            if of_pod || of_token {
+            let nameless = entry["plane"] == "vault"
+                && entry["principal"].is_null()
+                && self.vaults.iter().any(|host| entry["host"] == host.as_str());
+            if of_asker || of_token || nameless {
                 mine.push(entry);
             }
         }
@@ -153,18 +291,74 @@ impl Observer<'_> {
     }
 }
 
-fn owned(object: &Value, owners: &[(String, String)]) -> bool {
+/// Whose exchanges are looked for.
+enum Asked<'a> {
+    /// Those with the tokens of a pod.
+    By { namespace: &'a str, name: &'a str, uid: &'a str },
+    /// Those with tokens of these hashes.
+    With(&'a [String]),
+}
+
+impl Asked<'_> {
+    fn holds(&self, assertion: &Value) -> bool {
+        match self {
+            Asked::By { namespace, name, uid } => {
+                let kubernetes = &assertion["claims"]["kubernetes.io"];
+                let pod = &kubernetes["pod"];
+                kubernetes["namespace"] == *namespace && pod["name"] == *name && pod["uid"] == *uid
+            }
+            Asked::With(tokens) => tokens.iter().any(|token| assertion["sha256"] == token.as_str()),
+        }
+    }
+}
+
+fn api(kind: &str) -> &'static str {
+    match kind {
+        "ReplicationController" => "v1",
+        "Job" | "CronJob" => "batch/v1",
+        _ => "apps/v1",
+    }
+}
+
+/// What a workload makes its pods through.
+fn between(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Deployment" => Some("ReplicaSet"),
+        "CronJob" => Some("Job"),
+        _ => None,
+    }
+}
+
+fn owned(object: &Value, (kind, name): (&str, &str)) -> bool {
     let mut references = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    references.any(|owner| owners.iter().any(|(kind, name)| owner["kind"] == **kind && owner["name"] == **name))
+    references.any(|owner| owner["kind"] == kind && owner["name"] == name)
+}
+
+/// A container that has printed or may have.
+#[derive(Debug, Clone)]
+struct Started {
+    name: String,
+    restarts: u32,
+    /// Whether its newest run has ended.
+    ended: bool,
+    /// Whether it may be started again.
+    may_restart: bool,
 }
 
 /// Containers that have printed or may have, init containers first.
-fn started_containers(pod: Option<&Value>) -> Vec<String> {
+fn started_containers(pod: Option<&Value>) -> Vec<Started> {
     let Some(pod) = pod else { return Vec::new() };
-    ["initContainerStatuses", "containerStatuses"]
+    let may_restart = pod["spec"]["restartPolicy"] != "Never";
+    ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"]
         .iter()
         .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())
         .filter(|status| status["state"]["waiting"].is_null() || !status["lastState"]["terminated"].is_null())
-        .filter_map(|status| status["name"].as_str().map(str::to_owned))
+        .filter_map(|status| {
+            let restarts = status["restartCount"].as_u64().and_then(|count| u32::try_from(count).ok());
+            // While it waits to be started again, its log is still that of the run that ended.
+            let ended = status["state"]["running"].is_null();
+            let name = status["name"].as_str()?.to_owned();
+            Some(Started { name, restarts: restarts.unwrap_or_default(), ended, may_restart })
+        })
         .collect()
 }

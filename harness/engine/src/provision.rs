@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use wi_model::evidence::{Facts, Principal};
+use wi_model::evidence::{Credential, Facts, Principal};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::{Located, Text};
 use wi_model::plan::Case;
@@ -99,6 +99,7 @@ impl Ground<'_> {
             let clients: Vec<&str> = known.map(|principal| principal.client_id.as_str()).collect();
             let made = self.azure.control(&format!("tenants/{id}"), &json!({ "clients": clients })).await;
             made.map_err(|error| format!("tenant {handle}: {error}"))?;
+            facts.tenants.insert(handle.clone(), id.clone());
             bindings.insert(format!("{handle}.tenant-id"), id);
         }
         let scenario = resolve(&case.scenario, &bindings).map_err(|error| error.to_string())?;
@@ -106,6 +107,7 @@ impl Ground<'_> {
         facts.webhook_settings = asked.map(|(name, value)| (name.clone(), value.value.clone())).collect();
         self.trust(&scenario, &names, &bindings).await?;
         let secrets = self.secrets(&scenario, &mut facts).await?;
+        self.note_given(&scenario, &namespace, &mut facts);
 
         let later = scenario.when.iter().filter_map(|step| match &step.value {
             Step::SetSecret(secret) => Some(Secret::new(secret.value.value.clone())),
@@ -235,6 +237,27 @@ impl Ground<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What was given, for messages that name it.
+    fn note_given(&self, scenario: &Scenario, namespace: &str, facts: &mut Facts) {
+        let azure = &scenario.given.azure;
+        let identities = azure.identities.iter().map(|(handle, identity)| (handle, &identity.federated));
+        let principals = azure.service_principals.iter().map(|(handle, principal)| (handle, &principal.federated));
+        for (holder, federated) in identities.chain(principals) {
+            facts.credentials.extend(self.credentials(federated).into_iter().map(|credential| Credential {
+                holder: holder.clone(),
+                issuer: credential.issuer,
+                subject: credential.subject,
+                audience: credential.audience,
+            }));
+        }
+        for (handle, vault) in &azure.vaults {
+            let policies = vault.access.iter().map(|policy| &policy.to);
+            facts.rights.extend(policies.chain(&vault.secrets_user).map(|to| (handle.clone(), to.value.clone())));
+        }
+        let objects = scenario.given.cluster.iter().flat_map(|state| objects_of(state, namespace));
+        facts.accounts = objects.filter(|object| object["kind"] == "ServiceAccount").collect();
     }
 
     /// Waits until the identity provider knows the federated credentials: by asking, as the account that each trusts.

@@ -13,26 +13,36 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// The pause between looks grows to this.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a claim may take until it holds, and for how long it must go on to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    pub(crate) within: Duration,
+    pub(crate) throughout: Duration,
+}
+
 /// How a claim came out.
 #[derive(Debug)]
 pub(crate) struct Settled {
     /// `None` when it holds.
     pub(crate) difference: Option<Difference>,
+    /// Whether another look could have seen something else.
+    pub(crate) open: bool,
     /// How often the world was looked at.
     pub(crate) looks: u32,
     /// For how long.
     pub(crate) waited: Duration,
 }
 
-/// Looks until the claim holds, cannot hold any more, or the bound is reached.
+/// Looks until the claim holds and has gone on to for as long as it must, cannot hold any more, or its bound is reached.
 ///
 /// Returns `None` when cancelled.
-pub(crate) async fn within<F, Fut>(bound: Duration, cancel: &CancellationToken, mut look: F) -> Option<Settled>
+pub(crate) async fn settled<F, Fut>(bounds: Bounds, cancel: &CancellationToken, mut look: F) -> Option<Settled>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Judgement>,
 {
     let began = Instant::now();
+    let mut held_since = None;
     let mut looks = 0;
     let mut pause = LOOK_EVERY;
     loop {
@@ -42,14 +52,36 @@ where
             judgement = look() => judgement,
         };
         looks += 1;
-        let settled = |difference| Some(Settled { difference, looks, waited: began.elapsed() });
-        match judgement {
-            Judgement::Met => return settled(None),
-            Judgement::Broken(difference) => return settled(Some(difference)),
-            Judgement::NotYet(difference) if began.elapsed() >= bound => return settled(Some(difference)),
-            Judgement::NotYet(_) => {}
-        }
-        if rest(pause.min(bound.saturating_sub(began.elapsed())), cancel).await.is_err() {
+        let now = Instant::now();
+        let over = now - began >= bounds.within;
+        let done = |difference, open| Some(Settled { difference, open, looks, waited: began.elapsed() });
+        let lost = |difference: Difference, since: Instant| Difference {
+            expected: format!("{}, for {:?} without a break", difference.expected, bounds.throughout),
+            observed: format!("it held for {:?}, then: {}", now - since, difference.observed),
+            ..difference
+        };
+        let holds = match (judgement, held_since) {
+            (Judgement::Met, _) => true,
+            // Who has said nothing by the end says nothing.
+            (Judgement::SoFar(_), _) => over,
+            (Judgement::NotYet(difference) | Judgement::Broken(difference), Some(since)) => {
+                return done(Some(lost(difference, since)), false);
+            }
+            (Judgement::Broken(difference), None) => return done(Some(difference), false),
+            (Judgement::NotYet(difference), None) if over => return done(Some(difference), true),
+            (Judgement::NotYet(_), None) => false,
+        };
+        let left = if holds {
+            let since = *held_since.get_or_insert(now);
+            let left = bounds.throughout.saturating_sub(now - since);
+            if left.is_zero() {
+                return done(None, false);
+            }
+            left
+        } else {
+            bounds.within.saturating_sub(now - began)
+        };
+        if rest(pause.min(left), cancel).await.is_err() {
             return None;
         }
         pause = (pause * 5 / 4).min(LOOK_AT_LEAST_EVERY);
@@ -103,34 +135,71 @@ mod tests {
 
     use super::*;
 
+    fn difference() -> Difference {
+        Difference::at(Hop::Token, "a", "b")
+    }
+
     fn not_yet() -> Judgement {
-        Judgement::NotYet(Difference::at(Hop::Token, "a", "b"))
+        Judgement::NotYet(difference())
+    }
+
+    fn within(seconds: u64) -> Bounds {
+        Bounds { within: Duration::from_secs(seconds), ..Bounds::default() }
+    }
+
+    /// Settles with what each look finds in turn, the last of them again and again.
+    async fn settle(bounds: Bounds, looks: &[Judgement]) -> Settled {
+        let count = AtomicU32::new(0);
+        let look = || async {
+            let index = usize::try_from(count.fetch_add(1, Ordering::SeqCst)).unwrap();
+            looks.get(index).or(looks.last()).unwrap().clone()
+        };
+        settled(bounds, &CancellationToken::new(), look).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_claim_that_becomes_true_is_met_with_the_number_of_looks() {
-        let count = AtomicU32::new(0);
-        let look = || async { if count.fetch_add(1, Ordering::SeqCst) < 3 { not_yet() } else { Judgement::Met } };
-        let settled = within(Duration::from_secs(5), &CancellationToken::new(), look).await.unwrap();
+        let settled = settle(within(5), &[not_yet(), not_yet(), not_yet(), Judgement::Met]).await;
         assert!(settled.difference.is_none());
         assert_eq!(settled.looks, 4);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_claim_that_never_becomes_true_ends_at_the_bound_and_a_broken_one_at_once() {
-        let cancel = CancellationToken::new();
-        let settled = within(Duration::from_secs(5), &cancel, || async { not_yet() }).await.unwrap();
-        assert!(settled.difference.is_some() && settled.waited >= Duration::from_secs(5));
+        let settled = settle(within(5), &[not_yet()]).await;
+        assert!(settled.difference.is_some() && settled.open && settled.waited >= Duration::from_secs(5));
         assert!(settled.waited < Duration::from_secs(6) && settled.looks > 5);
-        let broken = || async { Judgement::Broken(Difference::at(Hop::Token, "a", "b")) };
-        let settled = within(Duration::from_secs(5), &cancel, broken).await.unwrap();
-        assert_eq!((settled.looks, settled.waited), (1, Duration::ZERO));
+        let settled = settle(within(5), &[Judgement::Broken(difference())]).await;
+        assert_eq!((settled.looks, settled.waited, settled.open), (1, Duration::ZERO, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_must_go_on_to_hold_is_looked_at_until_its_end() {
+        let bounds = Bounds { within: Duration::from_secs(1), throughout: Duration::from_secs(5) };
+        let settled = settle(bounds, &[not_yet(), Judgement::Met]).await;
+        assert!(settled.difference.is_none() && settled.waited >= Duration::from_secs(5), "{settled:?}");
+        for later in [not_yet(), Judgement::Broken(difference())] {
+            let settled = settle(bounds, &[Judgement::Met, Judgement::Met, Judgement::Met, later]).await;
+            let told = settled.difference.unwrap();
+            assert!(
+                settled.looks == 4 && told.observed.contains("it held for") && told.expected.contains("5s"),
+                "{told:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_still_speak_is_waited_for_and_counts_as_silent_at_the_bound() {
+        let settled = settle(within(3), &[Judgement::SoFar(difference())]).await;
+        assert!(settled.difference.is_none() && settled.waited >= Duration::from_secs(3));
+        let settled = settle(within(3), &[Judgement::SoFar(difference()), Judgement::Broken(difference())]).await;
+        assert!(settled.difference.is_some() && settled.looks == 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn cancelling_ends_the_wait() {
         let cancel = CancellationToken::new();
-        let wait = within(Duration::from_secs(3600), &cancel, || async { not_yet() });
+        let wait = settled(within(3600), &cancel, || async { not_yet() });
         let (settled, ()) = tokio::join!(wait, async { cancel.cancel() });
         assert!(settled.is_none());
     }

@@ -1,7 +1,7 @@
 //! One look at what an expectation speaks of, and its judgement.
 
 use tokio::sync::Mutex;
-use wi_model::evidence::PodEvidence;
+use wi_model::evidence::{PodEvidence, RunEvidence};
 use wi_model::judge;
 use wi_model::scenario::expectation::Subject;
 use wi_model::scenario::{AdmissionOutcome, Expectation};
@@ -19,6 +19,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) observer: &'a Observer<'a>,
     pub(crate) pods: &'a Mutex<Pods>,
     pub(crate) session: &'a Session,
+    /// Whether it is waited for, and not only looked at once because an earlier one has failed.
+    pub(crate) waits: bool,
 }
 
 impl Watch<'_> {
@@ -34,9 +36,27 @@ impl Watch<'_> {
             }
             Subject::Cluster => {
                 let seen = self.observer.look_at_cluster(self.expectation, self.ready).await?;
-                Ok(judge::judge_cluster(self.expectation, &seen, &self.ready.facts))
+                let judgement = judge::judge_cluster(self.expectation, &seen, &self.ready.facts);
+                Ok(open(judgement, self.expectation, None, self.time_is_given()))
             }
         }
+    }
+
+    /// What is told of something that does not hold, with what is known of the pods that it speaks of.
+    pub(crate) async fn explain(&self, told: Difference) -> Difference {
+        let (kind, name, namespace) = match self.expectation {
+            Expectation::Object(e) if !e.absent => (e.kind.value.as_str(), &e.name.value, &e.namespace),
+            _ => return told,
+        };
+        let namespace = namespace.as_ref().map_or(&self.ready.namespace, |namespace| &namespace.value);
+        let named = if kind == "Pod" { name.clone() } else { format!("{}/{name}", kind.to_lowercase()) };
+        let key = (namespace.clone(), named);
+        let mut pods = self.pods.lock().await;
+        let Some(pod) = pods.get_mut(&key) else { return told };
+        // What cannot be looked at any more is left as it was seen last.
+        let _ = self.observer.look(&key.0, pod).await;
+        let _ = self.observer.explain(&key.0, pod).await;
+        judge::explain(told, pod)
     }
 
     async fn look_at_pod(&self, key: &(String, String)) -> Result<Judgement, String> {
@@ -49,21 +69,23 @@ impl Watch<'_> {
             self.observer.look(&key.0, pod).await?;
         }
         let judgement = judge::judge(self.expectation, pod, &self.ready.facts);
+        let unmet = matches!(judgement, Judgement::NotYet(_) | Judgement::Broken(_));
+        let again = unmet && self.waits && self.comes_again(pod);
         match judgement {
-            Judgement::NotYet(_) if self.comes_again(pod) => {
+            Judgement::NotYet(_) if again => {
                 self.ask_again(key, pod).await?;
                 Ok(judgement)
             }
-            Judgement::Broken(difference) if self.comes_again(pod) && self.is_patient() => {
+            Judgement::Broken(difference) if again && self.is_patient() => {
                 self.ask_again(key, pod).await?;
                 Ok(Judgement::NotYet(difference))
             }
-            Judgement::NotYet(_) if !matches!(pod.phase(), "Succeeded" | "Failed") => {
+            Judgement::NotYet(_) if !pod.is_over() => {
                 // Events say why a pod does not start; they are asked for only while it matters.
                 let _ = self.observer.explain(&key.0, pod).await;
                 Ok(judge::judge(self.expectation, pod, &self.ready.facts))
             }
-            judgement => Ok(judgement),
+            judgement => Ok(open(judgement, self.expectation, Some(pod), self.time_is_given())),
         }
     }
 
@@ -74,7 +96,7 @@ impl Watch<'_> {
             Expectation::Pod(_) => true,
             _ => return true,
         };
-        admission && pod.workload.is_some() && pod.stored.is_none()
+        admission && pod.workload.is_some()
     }
 
     /// Whether the pod has said all that it had to say in this round and can be asked for another.
@@ -87,7 +109,12 @@ impl Watch<'_> {
                 | Expectation::SecretRead(_)
                 | Expectation::Log(_)
         );
-        tells && (pod.asked > 0 || pod.own) && pod.document("end").is_some()
+        tells && (pod.own || (pod.asked > 0 && judge::has_ended_its_round(pod)))
+    }
+
+    /// Whether a definite answer is not taken as the last word: the scenario gives it time, or nobody waits for another.
+    fn time_is_given(&self) -> bool {
+        !self.waits || self.expectation.within().is_some()
     }
 
     /// Whether an answer that is not the wanted one may still become it: where the scenario gives it time, and where what is
@@ -100,10 +127,33 @@ impl Watch<'_> {
         if pod.own {
             let (asked, token) = (self.ready.asks.get(name), self.ready.tokens.get(name));
             if let (Some(asked), Some(token)) = (asked, token) {
-                pod.documents = act::present(&self.session.azure, &self.ready.facts, asked, token).await?;
+                let documents = act::present(&self.session.azure, &self.ready.facts, asked, token).await?;
+                pod.runs = vec![RunEvidence::own(documents)];
             }
             return Ok(());
         }
         act::ask_again(&self.session.cluster, namespace, pod).await
     }
 }
+
+/// Where the scenario gives it time, a definite answer may still become another, as long as anything can change.
+fn open(judgement: Judgement, expectation: &Expectation, pod: Option<&PodEvidence>, time_is_given: bool) -> Judgement {
+    match judgement {
+        Judgement::Broken(difference) if time_is_given && changes(expectation, pod) => Judgement::NotYet(difference),
+        judgement => judgement,
+    }
+}
+
+/// Whether another look may see something else.
+fn changes(expectation: &Expectation, pod: Option<&PodEvidence>) -> bool {
+    match (expectation, pod) {
+        // Whatever a cluster says, it may say something else a moment later.
+        (_, None) => true,
+        // A pod is admitted once; a workload may make another at any time.
+        (Expectation::Admission(_) | Expectation::Pod(_), Some(pod)) => pod.workload.is_some() || pod.stored.is_none(),
+        (_, Some(pod)) => !pod.is_over(),
+    }
+}
+
+#[cfg(test)]
+mod words;

@@ -6,13 +6,17 @@
 mod access;
 mod admission;
 mod advice;
+mod chain;
 mod cluster;
+mod corroboration;
+mod differs;
 mod every_admission;
 mod exchange;
 mod metadata;
 mod pod;
 mod secret;
 mod token;
+mod voice;
 mod webhook;
 
 use serde_json::Value;
@@ -22,10 +26,35 @@ pub use every_admission::judge_every_admission;
 use crate::evidence::{ClusterEvidence, Facts, PodEvidence};
 use crate::scenario::Expectation;
 use crate::verdict::{Difference, Hop, Judgement};
+use voice::Voice;
 
-/// Judges one expectation. Pure: the same evidence gives the same judgement.
+/// Judges one expectation. Pure: the same evidence gives the same judgement. Of a workload every pod that counts must fit.
 pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -> Judgement {
-    let result = match expectation {
+    let Some((kind, name)) = &evidence.workload else { return judgement(judge_pod(expectation, evidence, facts)) };
+    let mut open = None;
+    for pod in evidence.pods() {
+        match judge_pod(expectation, pod, facts) {
+            Ok(()) => {}
+            broken @ Err(Unmet::Broken(_)) => return judgement(broken),
+            Err(later @ Unmet::NotYet(_)) => open = Some(later),
+            Err(later @ Unmet::SoFar(_)) => open = open.or(Some(later)),
+        }
+    }
+    let (there, wanted) = (evidence.replicas.len(), evidence.wanted.max(1));
+    if there < wanted && !matches!(open, Some(Unmet::NotYet(_))) {
+        let expected = format!("{wanted} pods of {kind} {name}: {}", describe(expectation));
+        let mut observed =
+            if there == 0 { "the pod was not created".to_owned() } else { format!("{there} were created") };
+        for why in &evidence.unmade {
+            observed.push_str(&format!("; {why}"));
+        }
+        open = Some(not_yet(Hop::Admission, expected, observed));
+    }
+    judgement(open.map_or(Ok(()), Err))
+}
+
+fn judge_pod(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
+    match expectation {
         Expectation::Admission(e) => admission::judge(e, evidence, facts),
         Expectation::Pod(e) => pod::judge(e, evidence, facts),
         Expectation::Token(e) => token::judge(e, evidence, facts),
@@ -41,8 +70,7 @@ pub fn judge(expectation: &Expectation, evidence: &PodEvidence, facts: &Facts) -
         | Expectation::Access(_)
         | Expectation::Challenge(_)
         | Expectation::Webhook(_) => judge_cluster_part(expectation, &ClusterEvidence::default(), facts),
-    };
-    judgement(result)
+    }
 }
 
 /// Judges an expectation that speaks of something else than a pod.
@@ -67,9 +95,37 @@ fn judge_cluster_part(expectation: &Expectation, evidence: &ClusterEvidence, fac
 fn judgement(result: Verdict) -> Judgement {
     match result {
         Ok(()) => Judgement::Met,
+        Err(Unmet::SoFar(difference)) => Judgement::SoFar(difference),
         Err(Unmet::NotYet(difference)) => Judgement::NotYet(difference),
         Err(Unmet::Broken(difference)) => Judgement::Broken(difference),
     }
+}
+
+/// Whether each container that hears when it is asked again has said all that it had to say in the round that it was asked for.
+pub fn has_ended_its_round(pod: &PodEvidence) -> bool {
+    voice::has_ended_its_round(pod)
+}
+
+/// Where a pod, whatever was judged of it, has printed documents that break the contract.
+pub fn unsound(evidence: &PodEvidence) -> Option<Difference> {
+    evidence.pods().into_iter().find_map(voice::unsound)
+}
+
+/// Why an object that is a pod, or makes pods, is not as it should be, where that is known of its pods.
+pub fn explain(told: Difference, pod: &PodEvidence) -> Difference {
+    if let Some(refused) = &pod.refused {
+        let observed = format!("the API server refused pod {}: {} {}", pod.name(), refused.status, refused.message);
+        return Difference { observed, ..told }.advise(advice::refusal(&refused.message));
+    }
+    let mut why = pod.unmade.clone();
+    why.extend(
+        pod.pods()
+            .iter()
+            .filter(|pod| pod.stored.is_some())
+            .map(|pod| format!("pod {}: {}", pod.name(), pod.condition())),
+    );
+    let observed = std::iter::once(told.observed).chain(why).collect::<Vec<_>>().join("; ");
+    Difference { observed, ..told }
 }
 
 /// Says an expectation in a sentence, for reports.
@@ -145,6 +201,8 @@ pub fn describe(expectation: &Expectation) -> String {
 
 /// Why an expectation is not met.
 enum Unmet {
+    /// It is, unless somebody who has said nothing yet says otherwise in time.
+    SoFar(Difference),
     /// A later look may help.
     NotYet(Difference),
     /// No later look can help.
@@ -169,38 +227,21 @@ fn stored<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, Un
             Difference::at(Hop::Admission, expected, observed).advise(advice::refusal(&refused.message)),
         ));
     }
-    evidence.stored.as_ref().ok_or_else(|| not_yet(Hop::Admission, expected, not_created(evidence)))
+    evidence.stored.as_ref().ok_or_else(|| not_yet(Hop::Admission, expected, "the pod was not created"))
 }
 
-/// That there is no pod, with what its workload's controller was told.
-fn not_created(evidence: &PodEvidence) -> String {
-    match &evidence.not_made {
-        Some(why) => format!("the pod was not created: {why}"),
-        None => "the pod was not created".to_owned(),
-    }
-}
-
-/// The last document of a kind, or why there is none: an earlier hop, the pod's start, or patience.
-fn document<'a>(evidence: &'a PodEvidence, event: &str, hop: Hop, expected: &str) -> Result<&'a Value, Unmet> {
-    stored(evidence, expected)?;
-    if let Some(document) = evidence.document(event) {
+/// The document of a kind, or why there is none: an earlier hop, the pod's start, or patience.
+fn document<'a>(voice: &Voice<'a>, event: &str, hop: Hop, expected: &str) -> Result<&'a Value, Unmet> {
+    if let Some(document) = voice.document(event) {
         return Ok(document);
     }
-    if finished(evidence) {
-        let reached = evidence.last_document().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
+    let condition = voice.pod.condition();
+    if voice.finished() {
+        let reached = voice.last_document().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
         let hop = if reached == "nothing" { Hop::Pod } else { hop };
-        return Err(broken(
-            hop,
-            expected,
-            format!("the pod ended after saying `{reached}` and no `{event}`; {}", evidence.condition()),
-        ));
+        return Err(broken(hop, expected, format!("it ended after saying `{reached}` and no `{event}`; {condition}")));
     }
-    Err(not_yet(Hop::Pod, expected, format!("the pod has not said so yet; {}", evidence.condition())))
-}
-
-/// Whether the pod will say nothing more.
-fn finished(evidence: &PodEvidence) -> bool {
-    evidence.document("end").is_some() || matches!(evidence.phase(), "Succeeded" | "Failed")
+    Err(not_yet(Hop::Pod, expected, format!("it has not said so yet; {condition}")))
 }
 
 /// The strings at a path of a document, for comparison and display.
@@ -208,20 +249,22 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| if value.is_null() { "absent".to_owned() } else { value.to_string() }, str::to_owned)
 }
 
-/// Compares one field.
+/// Compares one field; where the two are alike, it is told where they differ.
 fn same(hop: Hop, what: &str, expected: &str, observed: &str) -> Verdict {
-    if expected == observed { Ok(()) } else { Err(broken(hop, format!("{what} = {expected}"), observed)) }
+    if expected == observed {
+        return Ok(());
+    }
+    let place = differs::differs(expected, observed).map(|place| format!(" ({place})")).unwrap_or_default();
+    Err(broken(hop, format!("{what} = {expected}"), format!("{observed}{place}")))
 }
 
-/// The same, since the round that counts began.
-fn fresh<'a>(evidence: &'a PodEvidence, plane: &'a str) -> impl Iterator<Item = &'a Value> {
-    evidence.exchanges.iter().skip(evidence.past_exchanges).filter(move |exchange| exchange["plane"] == plane)
+/// What the identity provider recorded of exchanges with the pod's token, or the vaults of access tokens that it was granted.
+fn recorded<'a>(pod: &'a PodEvidence, plane: &'a str) -> impl Iterator<Item = &'a Value> {
+    let nameless = |record: &Value| record["plane"] == "vault" && record["principal"]["uti"].is_null();
+    pod.exchanges.iter().filter(move |record| record["plane"] == plane && !nameless(record))
 }
 
-/// The exchanges of a plane that the identity provider or the vaults recorded.
-fn recorded<'a>(evidence: &'a PodEvidence, plane: &'a str) -> impl Iterator<Item = &'a Value> {
-    evidence.exchanges.iter().filter(move |exchange| exchange["plane"] == plane)
-}
-
+#[cfg(test)]
+mod liars;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod catalogue;
 mod document;
 pub mod evidence;
+pub mod images;
 pub mod injection;
 pub mod judge;
 pub mod located;

@@ -295,16 +295,23 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
             _ => {}
         }
     }
+    let tenants: Vec<String> = azure.tenants.keys().cloned().collect();
     for expectation in expectations(scenario) {
         match &expectation.value {
             Expectation::Exchange(e) => {
                 if let Some(identity) = &e.identity {
                     refer(identity, "identity or service principal", &principals);
                 }
+                if let Some(tenant) = &e.tenant {
+                    refer(tenant, "tenant", &tenants);
+                }
             }
             Expectation::Metadata(e) => {
                 if let Some(identity) = &e.identity {
                     refer(identity, "identity or service principal", &principals);
+                }
+                if let Some(tenant) = &e.tenant {
+                    refer(tenant, "tenant", &tenants);
                 }
             }
             Expectation::Challenge(e) => refer(&e.vault, "vault", &vaults),

@@ -171,6 +171,9 @@ pub struct Record {
     pub timeline: Vec<Moment>,
     /// Folder of the evidence, relative to the report's.
     pub evidence: Option<String>,
+    /// The command that runs it again as it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     /// Files in that folder.
     pub artefacts: Vec<String>,
 }
@@ -208,10 +211,20 @@ pub struct Check {
     pub at: Position,
     /// Whether it was met.
     pub met: bool,
+    /// Whether it was judged: one that was not waited for, because an earlier one had failed, is neither met nor broken.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub judged: bool,
+    /// Whether it was met by the pod's word alone, because the target keeps no record of requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub word_alone: bool,
     /// How often the world was looked at.
     pub looks: u32,
     /// For how long, in milliseconds.
     pub waited_ms: u64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A moment of a case.
@@ -225,6 +238,16 @@ pub struct Moment {
 }
 
 impl Check {
+    /// How it came out, in a word.
+    pub fn word(&self) -> &'static str {
+        match (self.judged, self.met, self.word_alone) {
+            (false, ..) => "not judged",
+            (true, false, _) => "not met",
+            (true, true, false) => "met",
+            (true, true, true) => "met, by the pod's word alone",
+        }
+    }
+
     /// The hop that an expectation looks at.
     pub fn hop_of(expectation: &Expectation) -> Hop {
         match expectation {
@@ -260,6 +283,7 @@ impl Record {
             duration_ms: 0,
             timeline: Vec::new(),
             evidence: None,
+            again: None,
             artefacts: Vec::new(),
         }
     }

@@ -45,6 +45,8 @@ impl std::fmt::Display for Hop {
 pub enum Judgement {
     /// It holds.
     Met,
+    /// It holds by all that has been said; somebody who has said nothing yet may still say otherwise.
+    SoFar(Difference),
     /// It does not hold yet; looking again may help.
     NotYet(Difference),
     /// It does not hold, and no later look can change that.

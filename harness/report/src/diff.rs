@@ -68,7 +68,7 @@ fn verdict(case: &Record) -> String {
         text.push_str(&format!(" at {}: expected {expected}; observed {observed}", failure.hop));
     }
     for check in &case.checks {
-        text.push_str(&format!("; {} {}", if check.met { "met" } else { "not met" }, check.at.line));
+        text.push_str(&format!("; {} {}", if check.met { "met" } else { check.word() }, check.at.line));
     }
     text
 }

@@ -101,7 +101,7 @@ fn headline(case: &Record) -> String {
 fn narrative(case: &Record) -> String {
     let mut lines = vec![case.title.clone()];
     lines.extend(case.checks.iter().map(|check| {
-        let word = if check.met { "met" } else { "NOT MET" };
+        let word = if check.judged && !check.met { "NOT MET" } else { check.word() };
         format!("{word}: {} ({} looks over {} ms)", check.expectation, check.looks, check.waited_ms)
     }));
     if let Some(evidence) = &case.evidence {

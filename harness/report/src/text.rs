@@ -20,20 +20,33 @@ pub fn case_text(case: &Record) -> String {
         }
         lines.push(format!("  where     {}:{}:{}", case.file, failure.at.line, failure.at.column));
     }
+    let unjudged: Vec<String> =
+        case.checks.iter().filter(|check| !check.judged).map(|check| check.at.line.to_string()).collect();
+    if !unjudged.is_empty() {
+        lines.push(format!(
+            "  then      not judged, because nothing was waited for after that: line {}",
+            unjudged.join(", ")
+        ));
+    }
     if let Some(evidence) = &case.evidence {
         lines.push(format!("  evidence  {evidence}/"));
     }
-    lines.push(format!(
-        "  again     wi-conformance run --exact {}{}",
-        case.id,
-        case.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default()
-    ));
+    lines.push(format!("  again     {}", again(case)));
     for_terminal(&lines.join("\n"))
+}
+
+/// The command that runs a case again.
+pub(crate) fn again(case: &Record) -> String {
+    case.again.clone().unwrap_or_else(|| {
+        let under = case.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default();
+        format!("wi-conformance run --exact {}{under}", case.id)
+    })
 }
 
 /// The summary of a run: red cases in full, then the verdict and the counts.
 pub fn text(run: &RunRecord) -> String {
     let mut parts: Vec<String> = run.cases.iter().filter(|case| case.outcome.is_red()).map(case_text).collect();
+    parts.extend(words_alone(run));
     parts.extend(run.notes.iter().map(|note| format!("note: {note}")));
     for left in &run.leftovers {
         parts.push(format!("left behind: {left}; `wi-conformance sweep` removes it"));
@@ -74,6 +87,16 @@ pub(crate) fn counts(run: &RunRecord) -> String {
         run.environment.judged(),
         run.environment.target
     )
+}
+
+/// Expectations that were met by the pods' word alone.
+pub(crate) fn words_alone(run: &RunRecord) -> Option<String> {
+    let count = run.cases.iter().flat_map(|case| &case.checks).filter(|check| check.word_alone).count();
+    (count > 0).then(|| {
+        format!(
+            "note: {count} expectations were met by the pods' word alone: this target keeps no record of requests to compare it with"
+        )
+    })
 }
 
 /// Where the time went, for a run that had more to do than its cases.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use wi_model::evidence::{Facts, PodEvidence};
+use wi_model::evidence::{Facts, PodEvidence, RunEvidence};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::Text;
 use wi_model::scenario::AskToken;
@@ -34,8 +34,14 @@ impl Stage<'_> {
             "metadata": { "name": asked.name.value, "namespace": namespace },
             "spec": { "serviceAccountName": asked.account.value },
         });
-        let evidence =
-            PodEvidence { sent: shown.clone(), stored: Some(shown), own: true, documents, ..PodEvidence::default() };
+        let evidence = PodEvidence {
+            sent: shown.clone(),
+            stored: Some(shown),
+            own: true,
+            tenant: text(&asked.tenant_id),
+            runs: vec![RunEvidence::own(documents)],
+            ..PodEvidence::default()
+        };
         self.pods.insert((self.ready.namespace.clone(), asked.name.value.clone()), evidence);
         Ok(Done::Accepted)
     }
@@ -80,6 +86,7 @@ fn read_document(secret: &str, vault: &str, (status, body): (u16, Value)) -> Val
     if let Some(value) = body["value"].as_str().map(Secret::new) {
         document["outcome"] = "allowed".into();
         document["value-sha256"] = value.sha256().into();
+        document["version"] = body["id"].as_str().and_then(|id| id.rsplit('/').next()).into();
         return document;
     }
     let error = &body["error"];

@@ -31,10 +31,15 @@ impl Stage<'_> {
     pub(super) async fn restart(&mut self, name: &str, lease: &mut Lease) -> Result<Done, String> {
         let key = (self.ready.namespace.clone(), name.to_owned());
         let Some(before) = self.pods.get(&key) else { return Err(format!("no step created pod {name}")) };
-        let sent = before.sent.clone();
+        let (sent, images) = (before.sent.clone(), before.images.clone());
         let removed = self.cluster.remove("v1", "Pod", Some(&key.0), name).await;
         removed.map_err(|error| sentence(&error))?;
-        self.create(sent, lease).await
+        let done = self.create(sent, lease).await?;
+        // It was sent as this target needs it; the scenario's names of its images are known from the first time.
+        if let Some(pod) = self.pods.get_mut(&key) {
+            pod.images = images;
+        }
+        Ok(done)
     }
 
     pub(super) async fn ask_again(&mut self, namespace: &str, name: &str) -> Result<Done, String> {
@@ -47,7 +52,6 @@ impl Stage<'_> {
 /// Asks a running program to begin another round, and forgets the rounds before it.
 pub(crate) async fn ask_again(cluster: &Cluster, namespace: &str, pod: &mut PodEvidence) -> Result<(), String> {
     let name = pod.sent["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    pod.past_exchanges = pod.exchanges.len();
     pod.asked += 1;
     let patch = json!({ "metadata": { "annotations": { AGAIN: pod.asked.to_string() } } });
     match cluster.change(("v1", "Pod", Some(namespace), &name), None, &patch).await? {

@@ -38,6 +38,7 @@ pub(crate) fn trust_config_map(namespace: &str, pods: &PodAdditions) -> Option<V
 impl Stage<'_> {
     /// Creates an object of a step. A pod that is refused is evidence.
     pub(super) async fn create(&mut self, object: Value, lease: &mut Lease) -> Result<Done, String> {
+        let images = images(&object);
         let object = self.adapt(object);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
@@ -62,7 +63,7 @@ impl Stage<'_> {
         let key = parse::pods_name(&object).map(|key| (namespace.unwrap_or_default(), key));
         match (kind.as_str(), created) {
             ("Pod", created) => {
-                let mut evidence = PodEvidence { sent: object, account, ..PodEvidence::default() };
+                let mut evidence = PodEvidence { sent: object, images, account, ..PodEvidence::default() };
                 let mut done = Done::Accepted;
                 match created {
                     Created::Stored(stored) => evidence.stored = Some(stored),
@@ -85,7 +86,8 @@ impl Stage<'_> {
                     let mut sent = template.clone();
                     sent["metadata"]["namespace"] = key.0.clone().into();
                     let workload = Some((kind, name));
-                    self.pods.insert(key, PodEvidence { sent, account, workload, ..PodEvidence::default() });
+                    let evidence = PodEvidence { sent, images, account, workload, ..PodEvidence::default() };
+                    self.pods.insert(key, evidence);
                 }
                 Ok(Done::Accepted)
             }
@@ -117,6 +119,16 @@ impl Stage<'_> {
         }
         object
     }
+}
+
+/// The images of a pod's containers, or of those of the pods that an object makes, as the scenario names them.
+fn images(object: &Value) -> BTreeMap<String, String> {
+    let spec =
+        if object["kind"] == "Pod" { &object["spec"] } else { &template(object).unwrap_or(&Value::Null)["spec"] };
+    let lists = ["initContainers", "containers"].into_iter();
+    let containers = lists.flat_map(|list| spec[list].as_array().into_iter().flatten());
+    let named = containers.filter_map(|found| Some((found["name"].as_str()?, found["image"].as_str()?)));
+    named.map(|(name, image)| (name.to_owned(), image.to_owned())).collect()
 }
 
 /// The template of what makes pods.

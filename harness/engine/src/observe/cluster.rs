@@ -34,8 +34,7 @@ impl Observer<'_> {
                 seen.object = found.map_err(|error| sentence(&error))?;
             }
             Expectation::Event(wanted) => {
-                let events = self.cluster.events(&home(&wanted.namespace), &wanted.of).await;
-                seen.events = events.map_err(|error| sentence(&error))?;
+                seen.events = self.events_about(&home(&wanted.namespace), &wanted.of).await?;
             }
             Expectation::Issuer(_) => {
                 let discovery = self.cluster.get_path("/.well-known/openid-configuration").await;

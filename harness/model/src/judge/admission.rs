@@ -24,7 +24,7 @@ fn refused(refusal: &Refusal, evidence: &PodEvidence) -> Verdict {
     let Some(seen) = &evidence.refused else {
         return Err(match &evidence.stored {
             Some(_) => broken(Hop::Admission, expected, "admitted"),
-            None => super::not_yet(Hop::Admission, expected, super::not_created(evidence)),
+            None => super::not_yet(Hop::Admission, expected, "the pod was not created"),
         });
     };
     if seen.status == refusal.status && seen.message.contains(&refusal.message.value) {

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn looking_through_nothing_is_no_proof() {
-        let expectation = NoCredentialExpectation { in_kinds: vec!["Secret".into()], within: None };
+        let expectation = NoCredentialExpectation { in_kinds: vec!["Secret".into()], within: None, throughout: None };
         assert!(judge_no_credential(&expectation, &ClusterEvidence::default()).is_err());
         let looked = ClusterEvidence { objects: 1, ..ClusterEvidence::default() };
         assert!(judge_no_credential(&expectation, &looked).is_ok());

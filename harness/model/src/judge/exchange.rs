@@ -2,118 +2,102 @@
 
 use serde_json::Value;
 
-use super::{Unmet, Verdict, advice, broken, document, fresh, not_yet, recorded, same, text, token};
-use crate::evidence::{Facts, PodEvidence};
+use super::voice::{self, Voice};
+use super::{Unmet, Verdict, advice, broken, corroboration, document, not_yet, recorded, same, text, token};
+use crate::evidence::{Facts, PodEvidence, Principal};
+use crate::located::Text;
 use crate::scenario::{ExchangeExpectation, ExchangeOutcome};
 use crate::verdict::{Difference, Hop};
 
 pub(super) fn judge(expectation: &ExchangeExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    match &expectation.outcome {
-        ExchangeOutcome::Granted => granted(expectation, evidence, facts),
-        ExchangeOutcome::Refused(code) => refused(&code.value, evidence, facts),
-        ExchangeOutcome::NotConfigured(part) => not_configured(&part.value, evidence, facts),
-    }
+    let container = expectation.container.as_ref();
+    let principal = expectation.identity.as_ref().and_then(|handle| facts.principals.get(&handle.value));
+    let expected = match &expectation.outcome {
+        ExchangeOutcome::Granted => granted_to(principal),
+        ExchangeOutcome::Refused(code) => format!("refused with {}", code.value),
+        ExchangeOutcome::NotConfigured(part) => format!("no exchange, for want of configuration: `{}`", part.value),
+    };
+    let tenant = tenant(expectation.tenant.as_ref(), evidence, facts);
+    let way = matches!(expectation.outcome, ExchangeOutcome::Granted).then_some(facts);
+    voice::each(evidence, container, &expected, way, |voice| match &expectation.outcome {
+        ExchangeOutcome::Granted => granted(voice, principal, &tenant, facts, &expected),
+        ExchangeOutcome::Refused(code) => refused(voice, &code.value, &expected),
+        ExchangeOutcome::NotConfigured(part) => not_configured(voice, &part.value, facts, &expected),
+    })?;
+    if facts.request_journal { corroboration::agrees(evidence, container, Hop::Exchange) } else { Ok(()) }
 }
 
-fn granted(expectation: &ExchangeExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    let principal = expectation.identity.as_ref().and_then(|handle| facts.principals.get(&handle.value));
-    let expected = match principal {
+fn granted_to(principal: Option<&Principal>) -> String {
+    match principal {
         Some(principal) => {
             format!("an access token of client {} (object {})", principal.client_id, principal.principal_id)
         }
         None => "an access token".to_owned(),
-    };
+    }
+}
+
+/// The tenant whose token is wanted: the one that is named, the one that an exchange of the harness asked, or the target's.
+pub(super) fn tenant(named: Option<&Text>, evidence: &PodEvidence, facts: &Facts) -> String {
+    let named = named.map(|handle| facts.tenants.get(&handle.value).cloned().unwrap_or_default());
+    named.or_else(|| evidence.tenant.clone()).unwrap_or_else(|| facts.tenant_id.clone())
+}
+
+fn granted(voice: &Voice<'_>, principal: Option<&Principal>, tenant: &str, facts: &Facts, expected: &str) -> Verdict {
     // A vendor's sample says nothing about the exchange; that it printed a secret implies one, and the record shows it.
-    if evidence.documents.is_empty() && evidence.printed_secret().is_some() {
-        return recorded_grant(evidence, facts, None, &expected);
+    if voice.is_sample() && voice.printed_secret().is_some() {
+        let granted = recorded(voice.pod, "entra").any(|exchange| exchange["status"] == 200);
+        if granted || !facts.request_journal {
+            return Ok(());
+        }
+        let observed = "it printed a secret, but the identity provider recorded no such grant for its pod's token";
+        return Err(not_yet(Hop::Exchange, expected, observed));
     }
-    let said = document(evidence, "exchange", Hop::Exchange, &expected)?;
+    let said = document(voice, "exchange", Hop::Exchange, expected)?;
     if said["outcome"] != "granted" {
-        return Err(Unmet::Broken(unexpected(said, evidence, expected)));
+        return Err(Unmet::Broken(unexpected(said, voice, expected.to_owned())));
     }
-    let claims = &said["claims"];
-    same(Hop::Exchange, "tid", &facts.tenant_id, &text(&claims["tid"]))?;
-    if let Some(principal) = principal {
-        same(Hop::Exchange, "appid", &principal.client_id, &client_of(claims))?;
-        same(Hop::Exchange, "oid", &principal.principal_id, &text(&claims["oid"]))?;
-    }
-    if facts.request_journal {
-        // A token out of the SDK's cache was granted to a token that the pod read in an earlier round.
-        let presented = if said["cached"] == true { None } else { Some(token::read(evidence, &expected)?) };
-        recorded_grant(evidence, facts, Some((presented, &claims["uti"])), &expected)?;
+    whose(&said["claims"], principal, tenant, facts)?;
+    if said["cached"] != true {
+        token::of_pod(voice, expected)?;
     }
     Ok(())
 }
 
-/// The identity provider's own record of a grant: for the token that the pod presented, of the very access token that the
-/// pod was given. A pod may ask more than once, so any of its grants may be the one.
-pub(super) fn recorded_grant(
-    evidence: &PodEvidence,
-    facts: &Facts,
-    said: Option<(Option<&Value>, &Value)>,
-    expected: &str,
-) -> Verdict {
-    if !facts.request_journal {
-        return Ok(());
+/// Of which tenant and of which identity an access token is.
+pub(super) fn whose(claims: &Value, principal: Option<&Principal>, tenant: &str, facts: &Facts) -> Verdict {
+    same(Hop::Exchange, "tid", tenant, &text(&claims["tid"]))?;
+    let Some(principal) = principal else { return Ok(()) };
+    same(Hop::Exchange, "appid", &principal.client_id, &client_of(claims))?;
+    if tenant == facts.tenant_id {
+        return same(Hop::Exchange, "oid", &principal.principal_id, &text(&claims["oid"]));
     }
-    let of_pod = |exchange: &&Value| {
-        said.is_none_or(|(presented, uti)| {
-            let assertion = &exchange["request"]["form"]["client_assertion"]["sha256"];
-            presented.is_none_or(|presented| *assertion == presented["sha256"])
-                && exchange["response"]["body"]["access_token"]["claims"]["uti"] == *uti
-        })
-    };
-    if recorded(evidence, "entra").any(|exchange| exchange["status"] == 200 && of_pod(&exchange)) {
-        return Ok(());
+    // In each tenant an application has a service principal of its own.
+    let oid = text(&claims["oid"]);
+    if oid == "absent" || oid == principal.principal_id {
+        return Err(broken(Hop::Exchange, "oid = that of its service principal in this tenant", oid));
     }
-    let seen: Vec<String> = recorded(evidence, "entra").map(|exchange| text(&exchange["status"])).collect();
-    let observed = format!(
-        "the pod says so, but the identity provider recorded no such grant for its token (recorded: [{}])",
-        seen.join(", ")
-    );
-    Err(not_yet(Hop::Exchange, expected, observed))
+    Ok(())
 }
 
-fn refused(code: &str, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    let expected = format!("refused with {code}");
-    let said = document(evidence, "exchange", Hop::Exchange, &expected)?;
+fn refused(voice: &Voice<'_>, code: &str, expected: &str) -> Verdict {
+    let said = document(voice, "exchange", Hop::Exchange, expected)?;
     if said["outcome"] != "refused" || said["code"] != code {
-        return Err(Unmet::Broken(unexpected(said, evidence, expected)));
+        return Err(Unmet::Broken(unexpected(said, voice, expected.to_owned())));
     }
-    if !facts.request_journal {
-        return Ok(());
-    }
-    let number = code.trim_start_matches("AADSTS").parse::<u64>().ok();
-    let agrees = |exchange: &Value| {
-        exchange["response"]["body"]["error_codes"][0].as_u64() == number && exchange["status"] == said["status"]
-    };
-    if fresh(evidence, "entra").any(agrees) {
-        return Ok(());
-    }
-    let seen: Vec<String> =
-        recorded(evidence, "entra").map(|e| e["response"]["body"]["error_codes"].to_string()).collect();
-    Err(not_yet(
-        Hop::Exchange,
-        expected,
-        format!("the pod says so, but the identity provider recorded [{}]", seen.join(", ")),
-    ))
+    Ok(())
 }
 
-fn not_configured(part: &str, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    let expected = format!("no exchange, for want of configuration: `{part}`");
-    let said = document(evidence, "exchange", Hop::Exchange, &expected)?;
+fn not_configured(voice: &Voice<'_>, part: &str, facts: &Facts, expected: &str) -> Verdict {
+    let said = document(voice, "exchange", Hop::Exchange, expected)?;
     let message = said["message"].as_str().unwrap_or_default();
     if said["outcome"] != "failed" || said["kind"] != "configuration" || !message.contains(part) {
-        return Err(Unmet::Broken(unexpected(said, evidence, expected)));
+        return Err(Unmet::Broken(unexpected(said, voice, expected.to_owned())));
     }
     if facts.request_journal
-        && let Some(exchange) = recorded(evidence, "entra").next()
+        && let Some(exchange) = recorded(voice.pod, "entra").next()
     {
-        return Err(broken(
-            Hop::Exchange,
-            expected,
-            format!("the identity provider recorded a request, answered {}", exchange["status"]),
-        ));
+        let observed = format!("the identity provider recorded a request, answered {}", exchange["status"]);
+        return Err(broken(Hop::Exchange, expected, observed));
     }
     Ok(())
 }
@@ -124,7 +108,7 @@ fn client_of(claims: &Value) -> String {
 }
 
 /// What the exchange came to instead, with the comparison that failed where the identity provider tells.
-fn unexpected(said: &Value, evidence: &PodEvidence, expected: String) -> Difference {
+fn unexpected(said: &Value, voice: &Voice<'_>, expected: String) -> Difference {
     let code = said["code"].as_str().unwrap_or_default();
     let mut observed = match said["outcome"].as_str() {
         Some("granted") => {
@@ -133,7 +117,7 @@ fn unexpected(said: &Value, evidence: &PodEvidence, expected: String) -> Differe
         Some("refused") => format!("refused with {code} (HTTP {}): {}", text(&said["status"]), text(&said["message"])),
         _ => format!("{}: {}", text(&said["kind"]), text(&said["message"])),
     };
-    let checks = recorded(evidence, "entra").last().and_then(|exchange| exchange["checks"].as_array());
+    let checks = recorded(voice.pod, "entra").last().and_then(|exchange| exchange["checks"].as_array());
     for check in checks.into_iter().flatten().filter(|check| check["outcome"] == "failed") {
         observed.push_str(&format!(
             "; {}: registered {}, presented {}",

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use super::{Unmet, Verdict, advice, broken, document, exchange, fresh, not_yet, recorded, same, text, token};
-use crate::evidence::{Facts, PodEvidence};
+use super::voice::{self, Voice};
+use super::{Unmet, Verdict, advice, broken, corroboration, document, exchange, recorded, same, text, token};
+use crate::evidence::{Facts, PodEvidence, Principal};
 use crate::scenario::{MetadataExpectation, MetadataOutcome, Refusal};
 use crate::verdict::{Difference, Hop};
 
@@ -18,27 +19,38 @@ const SLACK: i64 = 30;
 const BACKDATED: i64 = 300;
 
 pub(super) fn judge(expectation: &MetadataExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    match &expectation.outcome {
-        MetadataOutcome::Granted => granted(expectation, evidence, facts),
-        MetadataOutcome::Refused(refusal) => refused(refusal, evidence, facts),
-    }
+    let container = expectation.container.as_ref();
+    let principal = expectation.identity.as_ref().and_then(|handle| facts.principals.get(&handle.value));
+    let expected = match (&expectation.outcome, principal) {
+        (MetadataOutcome::Refused(refusal), _) => {
+            format!("refused with {} and `{}`", refusal.status, refusal.message.value)
+        }
+        (MetadataOutcome::Granted, Some(principal)) => {
+            format!("a token of client {} (object {})", principal.client_id, principal.principal_id)
+        }
+        (MetadataOutcome::Granted, None) => "a token".to_owned(),
+    };
+    voice::each(evidence, container, &expected, None, |voice| match &expectation.outcome {
+        MetadataOutcome::Granted => granted(expectation, voice, principal, facts, &expected),
+        MetadataOutcome::Refused(refusal) => refused(refusal, voice, &expected),
+    })?;
+    if facts.request_journal { corroboration::agrees(evidence, container, Hop::Exchange) } else { Ok(()) }
 }
 
 /// The fields and their types are those that clients of the service read.
 ///
 /// Source: `pkg/proxy/proxy.go` of the upstream release, v1.6.0.
-fn granted(expectation: &MetadataExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    let principal = expectation.identity.as_ref().and_then(|handle| facts.principals.get(&handle.value));
-    let expected = match principal {
-        Some(principal) => {
-            format!("a token of client {} (object {})", principal.client_id, principal.principal_id)
-        }
-        None => "a token".to_owned(),
-    };
-    let said = answered(evidence, &expected)?;
+fn granted(
+    expectation: &MetadataExpectation,
+    voice: &Voice<'_>,
+    principal: Option<&Principal>,
+    facts: &Facts,
+    expected: &str,
+) -> Verdict {
+    let said = answered(voice, expected)?;
     let body = &said["body"];
     if said["status"] != 200 || !body.is_object() {
-        return Err(Unmet::Broken(unexpected(said, expected)));
+        return Err(Unmet::Broken(unexpected(said, expected.to_owned())));
     }
     let access = &body["access_token"];
     if access["sha256"].as_str().is_none_or(str::is_empty) {
@@ -56,18 +68,14 @@ fn granted(expectation: &MetadataExpectation, evidence: &PodEvidence, facts: &Fa
     }
     let claims = &access["claims"];
     times(body, claims)?;
-    same(Hop::Exchange, "tid", &facts.tenant_id, &text(&claims["tid"]))?;
-    if let Some(principal) = principal {
-        same(Hop::Exchange, "appid", &principal.client_id, &text(&claims["appid"]))?;
-        same(Hop::Exchange, "oid", &principal.principal_id, &text(&claims["oid"]))?;
-    }
+    let tenant = exchange::tenant(expectation.tenant.as_ref(), voice.pod, facts);
+    exchange::whose(claims, principal, &tenant, facts)?;
     if facts.request_journal {
-        let presented = token::read(evidence, &expected)?;
-        exchange::recorded_grant(evidence, facts, Some((Some(presented), &claims["uti"])), &expected)?;
+        token::of_pod(voice, expected)?;
         let of_token =
             |exchange: &&Value| exchange["response"]["body"]["access_token"]["claims"]["uti"] == claims["uti"];
         let given =
-            recorded(evidence, "entra").find(of_token).map(|exchange| &exchange["response"]["body"]["expires_in"]);
+            recorded(voice.pod, "entra").find(of_token).map(|exchange| &exchange["response"]["body"]["expires_in"]);
         let (given, left) = (given.and_then(Value::as_i64), body["expires_in"].as_i64());
         if let (Some(given), Some(left)) = (given, left)
             && !(given - MARGIN - SLACK..=given - MARGIN).contains(&left)
@@ -100,38 +108,21 @@ fn times(body: &Value, claims: &Value) -> Verdict {
     Ok(())
 }
 
-fn refused(refusal: &Refusal, evidence: &PodEvidence, facts: &Facts) -> Verdict {
-    let part = &refusal.message.value;
-    let expected = format!("refused with {} and `{part}`", refusal.status);
-    let said = answered(evidence, &expected)?;
+fn refused(refusal: &Refusal, voice: &Voice<'_>, expected: &str) -> Verdict {
+    let said = answered(voice, expected)?;
     let message = said["message"].as_str().unwrap_or_default();
-    if said["status"] != refusal.status || !message.contains(part.as_str()) {
-        return Err(Unmet::Broken(unexpected(said, expected)));
+    if said["status"] != refusal.status || !message.contains(&refusal.message.value) {
+        return Err(Unmet::Broken(unexpected(said, expected.to_owned())));
     }
-    let Some(code) = code(part).filter(|_| facts.request_journal) else { return Ok(()) };
-    let agrees = |exchange: &Value| exchange["response"]["body"]["error_codes"][0].as_u64() == Some(code);
-    if fresh(evidence, "entra").any(agrees) {
-        return Ok(());
-    }
-    let seen: Vec<String> =
-        recorded(evidence, "entra").map(|e| e["response"]["body"]["error_codes"].to_string()).collect();
-    let observed = format!("the pod says so, but the identity provider recorded [{}]", seen.join(", "));
-    Err(not_yet(Hop::Exchange, expected, observed))
-}
-
-/// The number of the AADSTS code in a text.
-fn code(text: &str) -> Option<u64> {
-    let digits = &text[text.find("AADSTS")? + "AADSTS".len()..];
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    digits[..end].parse().ok()
+    Ok(())
 }
 
 /// What the pod was answered, or that nobody did.
-fn answered<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, Unmet> {
-    let said = document(evidence, "metadata", Hop::Exchange, expected)?;
+fn answered<'a>(voice: &Voice<'a>, expected: &str) -> Result<&'a Value, Unmet> {
+    let said = document(voice, "metadata", Hop::Exchange, expected)?;
     if said["outcome"] == "failed" {
         let observed = format!("nobody answers at {}: {}", text(&said["url"]), text(&said["message"]));
-        return Err(broken(Hop::Pod, expected, format!("{observed}; {}", evidence.condition())));
+        return Err(broken(Hop::Pod, expected, format!("{observed}; {}", voice.pod.condition())));
     }
     Ok(said)
 }
@@ -144,8 +135,7 @@ fn unexpected(said: &Value, expected: String) -> Difference {
             format!("HTTP {}, a token of client {}", text(&said["status"]), text(&claims["appid"]))
         }
     };
-    let message = said["message"].as_str().unwrap_or_default();
-    let advice = code(message).and_then(|code| advice::aadsts(&format!("AADSTS{code}")));
+    let advice = corroboration::code(&said["message"]).and_then(|code| advice::aadsts(&format!("AADSTS{code}")));
     let difference = Difference::at(Hop::Exchange, expected, observed);
     match advice {
         Some(advice) => difference.advise(advice),
@@ -158,7 +148,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::evidence::Principal;
+    use crate::evidence::{Principal, RunEvidence};
     use crate::judge::judge;
     use crate::scenario::Expectation;
     use crate::verdict::Judgement;
@@ -181,11 +171,15 @@ mod tests {
         let answer = json!({ "access_token": { "claims": claims, "sha256": "a-1" }, "expires_in": 3599 });
         PodEvidence {
             stored: Some(json!({ "metadata": { "name": "p" } })),
-            documents: vec![
-                json!({ "event": "token", "claims": {}, "sha256": "h-1" }),
-                json!({ "event": "metadata", "url": "http://127.0.0.1:8000/", "status": 200, "body": body }),
-                json!({ "event": "end", "outcome": "not-read" }),
-            ],
+            runs: vec![RunEvidence {
+                container: "app".into(),
+                documents: vec![
+                    json!({ "event": "token", "claims": {}, "sha256": "h-1" }),
+                    json!({ "event": "metadata", "url": "http://127.0.0.1:8000/", "status": 200, "body": body }),
+                    json!({ "event": "end", "outcome": "not-read" }),
+                ],
+                ..RunEvidence::default()
+            }],
             exchanges: vec![json!({
                 "plane": "entra", "status": 200, "response": { "body": answer },
                 "request": { "form": { "client_assertion": { "sha256": "h-1" } } },
@@ -201,7 +195,7 @@ mod tests {
 
     fn difference(yaml: &str, evidence: &PodEvidence) -> Difference {
         match judged(yaml, evidence) {
-            Judgement::Met => panic!("{yaml} is met"),
+            Judgement::Met | Judgement::SoFar(_) => panic!("{yaml} is met"),
             Judgement::NotYet(difference) | Judgement::Broken(difference) => difference,
         }
     }
@@ -217,7 +211,7 @@ mod tests {
     fn every_field_that_a_green_verdict_rests_on_turns_it_red_when_it_is_wrong() {
         type Change = fn(&mut PodEvidence);
         fn body(evidence: &mut PodEvidence) -> &mut Value {
-            &mut evidence.documents[1]["body"]
+            &mut evidence.runs[0].documents[1]["body"]
         }
         let changes: &[(Hop, &str, Change)] = &[
             (Hop::Exchange, "access_token", |e| body(e)["access_token"] = Value::Null),
@@ -236,20 +230,21 @@ mod tests {
             (Hop::Exchange, "tid", |e| body(e)["access_token"]["claims"]["tid"] = json!("t-2")),
             (Hop::Exchange, "appid", |e| body(e)["access_token"]["claims"]["appid"] = json!("c-2")),
             (Hop::Exchange, "oid", |e| body(e)["access_token"]["claims"]["oid"] = json!("o-2")),
-            (Hop::Exchange, "a token of client c-1", |e| body(e)["access_token"]["claims"]["uti"] = json!("uti-2")),
-            (Hop::Exchange, "a token of client c-1", |e| e.exchanges.clear()),
-            (Hop::Exchange, "a token of client c-1", |e| {
+            (Hop::Exchange, "recorded by", |e| body(e)["access_token"]["claims"]["uti"] = json!("uti-2")),
+            (Hop::Exchange, "recorded by", |e| e.exchanges.clear()),
+            (Hop::Exchange, "recorded by", |e| {
                 e.exchanges[0]["request"]["form"]["client_assertion"]["sha256"] = json!("h-2");
             }),
-            (Hop::Exchange, "a token of client c-1", |e| e.documents[1]["status"] = json!(201)),
+            (Hop::Exchange, "a token of client c-1", |e| e.runs[0].documents[1]["status"] = json!(201)),
             (Hop::Exchange, "a token of client c-1", |e| {
-                e.documents[1] = json!({ "event": "metadata", "status": 500, "message": "AADSTS70025: no" });
+                e.runs[0].documents[1] = json!({ "event": "metadata", "status": 500, "message": "AADSTS70025: no" });
             }),
             (Hop::Pod, "a token of client c-1", |e| {
-                e.documents[1] = json!({ "event": "metadata", "outcome": "failed", "message": "connection refused" });
+                e.runs[0].documents[1] =
+                    json!({ "event": "metadata", "outcome": "failed", "message": "connection refused" });
             }),
-            (Hop::Exchange, "a token of client c-1", |e| _ = e.documents.remove(1)),
-            (Hop::Token, "a token of client c-1", |e| e.documents[0]["outcome"] = json!("absent")),
+            (Hop::Exchange, "a token of client c-1", |e| _ = e.runs[0].documents.remove(1)),
+            (Hop::Token, "a token of client c-1", |e| e.runs[0].documents[0]["outcome"] = json!("absent")),
         ];
         for (index, (hop, named, change)) in changes.iter().enumerate() {
             let mut evidence = green();
@@ -264,18 +259,21 @@ mod tests {
         let refused = "metadata: { by: p, outcome: { refused: { status: 500, message: AADSTS70025 } } }";
         let mut evidence = green();
         assert!(difference(refused, &evidence).observed.contains("a token of client c-1"));
-        evidence.documents[1] = json!({ "event": "metadata", "status": 500, "message": "no: AADSTS70025: none." });
-        assert!(difference(refused, &evidence).observed.contains("the identity provider recorded"));
-        evidence.exchanges =
-            vec![json!({ "plane": "entra", "status": 401, "response": { "body": { "error_codes": [70025] } } })];
+        evidence.runs[0].documents[1] =
+            json!({ "event": "metadata", "status": 500, "message": "no: AADSTS70025: none." });
+        assert!(difference(refused, &evidence).observed.contains("the identity provider recorded no such refusal"));
+        evidence.exchanges = vec![
+            json!({ "plane": "entra", "status": 401, "request": { "form": { "client_assertion": { "sha256": "h-1" } } }, "response": { "body": { "error_codes": [70025] } } }),
+        ];
         assert_eq!(judged(refused, &evidence), Judgement::Met);
-        evidence.documents[1]["status"] = json!(400);
+        evidence.runs[0].documents[1]["status"] = json!(400);
         assert!(difference(refused, &evidence).observed.contains("HTTP 400"));
-        evidence.documents[1] = json!({ "event": "metadata", "status": 500, "message": "failed to acquire token" });
+        evidence.runs[0].documents[1] =
+            json!({ "event": "metadata", "status": 500, "message": "failed to acquire token" });
         assert!(difference(refused, &evidence).observed.ends_with("failed to acquire token"));
         let text =
             "metadata: { by: p, outcome: { refused: { status: 400, message: The resource parameter is required. } } }";
-        evidence.documents[1] =
+        evidence.runs[0].documents[1] =
             json!({ "event": "metadata", "status": 400, "message": "The resource parameter is required." });
         evidence.exchanges.clear();
         assert_eq!(judged(text, &evidence), Judgement::Met);

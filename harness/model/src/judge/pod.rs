@@ -1,6 +1,6 @@
 //! What the stored pod says, and what its containers print.
 
-use super::{Verdict, admission, broken, cluster, finished, not_yet, same, stored};
+use super::{Verdict, admission, broken, cluster, not_yet, same, stored, voice};
 use crate::evidence::{Facts, PodEvidence};
 use crate::injection;
 use crate::scenario::{LogExpectation, PodExpectation};
@@ -82,17 +82,19 @@ pub(super) fn judge(expectation: &PodExpectation, evidence: &PodEvidence, facts:
 }
 
 pub(super) fn judge_log(expectation: &LogExpectation, evidence: &PodEvidence) -> Verdict {
-    let expected = format!("a line with `{}`", expectation.line.value);
-    stored(evidence, &expected)?;
-    let log = match &expectation.container {
-        Some(name) => evidence.logs.get(&name.value),
-        None => evidence.logs.values().next(),
-    };
-    let log = log.map_or("", String::as_str);
-    if log.lines().any(|line| line.contains(&expectation.line.value)) {
-        return Ok(());
-    }
-    let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-    let observed = format!("{} lines, the last is `{last}`; {}", log.lines().count(), evidence.condition());
-    Err(if finished(evidence) { broken(Hop::Pod, expected, observed) } else { not_yet(Hop::Pod, expected, observed) })
+    let wanted = &expectation.line.value;
+    let expected = format!("a line with `{wanted}`");
+    voice::each_printing(evidence, expectation.container.as_ref(), &expected, |voice| {
+        let log = voice.run.map_or("", |run| run.log.as_str());
+        if log.lines().any(|line| line.contains(wanted)) {
+            return Ok(());
+        }
+        let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+        let last: String = last.chars().take(200).collect();
+        let condition = voice.pod.condition();
+        let observed = format!("{} lines, the last is `{last}`; {condition}", log.lines().count());
+        // Whoever runs, or runs again, may print it yet.
+        let over = matches!(voice.pod.phase(), "Succeeded" | "Failed");
+        Err(if over { broken(Hop::Pod, &expected, observed) } else { not_yet(Hop::Pod, &expected, observed) })
+    })
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::voice::{self, Voice};
 use super::{Verdict, broken, document, same, text};
 use crate::evidence::{Facts, PodEvidence};
 use crate::injection::AUDIENCE;
@@ -10,7 +11,12 @@ use crate::verdict::Hop;
 
 pub(super) fn judge(expectation: &TokenExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
     let expected = format!("a projected token for {}", expectation.subject.value);
-    let token = read(evidence, &expected)?;
+    let container = expectation.container.as_ref();
+    voice::each(evidence, container, &expected, Some(facts), |voice| judge_one(expectation, voice, facts, &expected))
+}
+
+fn judge_one(expectation: &TokenExpectation, voice: &Voice<'_>, facts: &Facts, expected: &str) -> Verdict {
+    let token = read(voice, expected)?;
     let claims = &token["claims"];
     let issuer = expectation.issuer.as_ref().map_or(facts.issuer.as_str(), |issuer| issuer.value.as_str());
     same(Hop::Token, "iss", issuer, &text(&claims["iss"]))?;
@@ -35,16 +41,16 @@ pub(super) fn judge(expectation: &TokenExpectation, evidence: &PodEvidence, fact
     if claims["nbf"].as_i64().is_some_and(|not_before| not_before > issued) {
         return Err(broken(Hop::Token, "nbf not after iat", format!("nbf {}, iat {issued}", claims["nbf"])));
     }
-    bound(evidence, claims)?;
+    bound(voice.pod, claims)?;
     match expectation.renewed {
-        Some(wanted) => renewed(wanted, evidence, token),
+        Some(wanted) => renewed(wanted, voice, token),
         None => Ok(()),
     }
 }
 
 /// Whether the token is another one than the pod read first.
-fn renewed(wanted: bool, evidence: &PodEvidence, token: &Value) -> Verdict {
-    let first = evidence.first_document("token").unwrap_or(token);
+fn renewed(wanted: bool, voice: &Voice<'_>, token: &Value) -> Verdict {
+    let first = voice.first_document("token").unwrap_or(token);
     let (was, is) = (&first["claims"]["iat"], &token["claims"]["iat"]);
     let changed = first["sha256"] != token["sha256"];
     match (wanted, changed) {
@@ -61,11 +67,23 @@ fn renewed(wanted: bool, evidence: &PodEvidence, token: &Value) -> Verdict {
 }
 
 /// The token that the pod read.
-pub(super) fn read<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, super::Unmet> {
-    let token = document(evidence, "token", Hop::Token, expected)?;
+pub(super) fn read<'a>(voice: &Voice<'a>, expected: &str) -> Result<&'a Value, super::Unmet> {
+    let token = document(voice, "token", Hop::Token, expected)?;
     if token["outcome"] == "absent" {
         let observed = format!("no token file at {}: {}", text(&token["path"]), text(&token["message"]));
         return Err(broken(Hop::Token, expected, observed));
+    }
+    Ok(token)
+}
+
+/// The token that the pod read, which must be its own and no other pod's.
+pub(super) fn of_pod<'a>(voice: &Voice<'a>, expected: &str) -> Result<&'a Value, super::Unmet> {
+    let token = read(voice, expected)?;
+    let claims = &token["claims"]["kubernetes.io"]["pod"]["uid"];
+    if !voice.pod.own
+        && let Some(pod) = &voice.pod.stored
+    {
+        same(Hop::Token, "kubernetes.io pod uid", &text(&pod["metadata"]["uid"]), &text(claims))?;
     }
     Ok(token)
 }

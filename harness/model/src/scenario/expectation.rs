@@ -58,6 +58,8 @@ pub struct AdmissionExpectation {
     pub outcome: AdmissionOutcome,
     /// How long it may take, such as `10s`.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What can happen at admission.
@@ -104,6 +106,8 @@ pub struct PodExpectation {
     pub without_fields: Vec<Text>,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// The projected token volume.
@@ -124,6 +128,8 @@ pub struct TokenExpectation {
     pub of: Text,
     /// Its namespace; the case's own when left out.
     pub namespace: Option<Text>,
+    /// The container that is meant; every container that speaks when left out.
+    pub container: Option<Text>,
     /// `iss`; the cluster's issuer when left out.
     pub issuer: Option<Text>,
     /// `sub`.
@@ -136,6 +142,8 @@ pub struct TokenExpectation {
     pub renewed: Option<bool>,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What the identity provider answered.
@@ -146,13 +154,19 @@ pub struct ExchangeExpectation {
     pub by: Text,
     /// Its namespace; the case's own when left out.
     pub namespace: Option<Text>,
+    /// The container that is meant; every container that speaks when left out.
+    pub container: Option<Text>,
     /// Handle of the identity that it asked for.
     #[serde(rename = "as")]
     pub identity: Option<Text>,
+    /// Handle of the tenant that the token is of; the target's own when left out, or the one that `ask-token` asked.
+    pub tenant: Option<Text>,
     /// The answer.
     pub outcome: ExchangeOutcome,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// Answers of the identity provider.
@@ -176,15 +190,21 @@ pub struct MetadataExpectation {
     pub by: Text,
     /// Its namespace; the case's own when left out.
     pub namespace: Option<Text>,
+    /// The container that is meant; every container that speaks when left out.
+    pub container: Option<Text>,
     /// Handle of the identity that it was given a token of.
     #[serde(rename = "as")]
     pub identity: Option<Text>,
+    /// Handle of the tenant that the token is of; the target's own when left out, or the one that `ask-token` asked.
+    pub tenant: Option<Text>,
     /// The resource that it asked for; `https://vault.azure.net` when left out.
     pub resource: Option<Text>,
     /// The answer.
     pub outcome: MetadataOutcome,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// Answers of the token path of the instance metadata service.
@@ -205,6 +225,8 @@ pub struct SecretReadExpectation {
     pub by: Text,
     /// Its namespace; the case's own when left out.
     pub namespace: Option<Text>,
+    /// The container that is meant; every container that speaks when left out.
+    pub container: Option<Text>,
     /// Handle of the vault.
     pub vault: Text,
     /// Name of the secret.
@@ -213,6 +235,8 @@ pub struct SecretReadExpectation {
     pub outcome: SecretReadOutcome,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// Answers of a vault.
@@ -239,12 +263,14 @@ pub struct LogExpectation {
     pub of: Text,
     /// Its namespace; the case's own when left out.
     pub namespace: Option<Text>,
-    /// The container; the first when left out.
+    /// The container that is meant; every container that prints anything when left out.
     pub container: Option<Text>,
     /// Text that a line must hold.
     pub line: Text,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What the cluster tells about an object.
@@ -261,6 +287,8 @@ pub struct EventExpectation {
     pub message: Text,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What an object of the cluster says.
@@ -286,6 +314,8 @@ pub struct ObjectExpectation {
     pub without_fields: Vec<Text>,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What the cluster publishes of its issuer: a discovery document that names the very issuer, and keys that a verifier
@@ -297,6 +327,8 @@ pub struct IssuerExpectation {
     pub keys: u32,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What the API server makes of a token.
@@ -313,6 +345,8 @@ pub struct TokenReviewExpectation {
     pub authenticated: bool,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What an account may do, by the cluster's own word.
@@ -335,6 +369,8 @@ pub struct AccessExpectation {
     pub allowed: bool,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// How a vault answers who brings no token: with 401, and with a challenge that names the authority and the resource.
@@ -345,6 +381,8 @@ pub struct ChallengeExpectation {
     pub vault: Text,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What the webhook says of itself, on the ports where kubelets and Prometheus ask it.
@@ -358,6 +396,8 @@ pub struct WebhookExpectation {
     pub reviews: Option<u64>,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// No credential lies in the cluster: no value that Azure would take, in any object of the case's namespaces.
@@ -368,6 +408,8 @@ pub struct NoCredentialExpectation {
     pub in_kinds: Vec<Text>,
     /// How long it may take.
     pub within: Option<Patience>,
+    /// For how long it must then go on to hold.
+    pub throughout: Option<Patience>,
 }
 
 /// What an expectation speaks of.
@@ -380,26 +422,34 @@ pub enum Subject<'a> {
 }
 
 impl Expectation {
-    /// How long it may take, if the scenario says so.
+    /// How long it may take until it holds, if the scenario says so.
     pub fn within(&self) -> Option<std::time::Duration> {
+        self.bounds().0.map(|patience| patience.0)
+    }
+
+    /// For how long it must then go on to hold.
+    pub fn throughout(&self) -> Option<std::time::Duration> {
+        self.bounds().1.map(|patience| patience.0)
+    }
+
+    fn bounds(&self) -> (Option<Patience>, Option<Patience>) {
         match self {
-            Expectation::Admission(e) => e.within,
-            Expectation::Pod(e) => e.within,
-            Expectation::Token(e) => e.within,
-            Expectation::Exchange(e) => e.within,
-            Expectation::Metadata(e) => e.within,
-            Expectation::SecretRead(e) => e.within,
-            Expectation::Log(e) => e.within,
-            Expectation::Event(e) => e.within,
-            Expectation::Object(e) => e.within,
-            Expectation::Issuer(e) => e.within,
-            Expectation::TokenReview(e) => e.within,
-            Expectation::NoCredential(e) => e.within,
-            Expectation::Access(e) => e.within,
-            Expectation::Challenge(e) => e.within,
-            Expectation::Webhook(e) => e.within,
+            Expectation::Admission(e) => (e.within, e.throughout),
+            Expectation::Pod(e) => (e.within, e.throughout),
+            Expectation::Token(e) => (e.within, e.throughout),
+            Expectation::Exchange(e) => (e.within, e.throughout),
+            Expectation::Metadata(e) => (e.within, e.throughout),
+            Expectation::SecretRead(e) => (e.within, e.throughout),
+            Expectation::Log(e) => (e.within, e.throughout),
+            Expectation::Event(e) => (e.within, e.throughout),
+            Expectation::Object(e) => (e.within, e.throughout),
+            Expectation::Issuer(e) => (e.within, e.throughout),
+            Expectation::TokenReview(e) => (e.within, e.throughout),
+            Expectation::NoCredential(e) => (e.within, e.throughout),
+            Expectation::Access(e) => (e.within, e.throughout),
+            Expectation::Challenge(e) => (e.within, e.throughout),
+            Expectation::Webhook(e) => (e.within, e.throughout),
         }
-        .map(|patience| patience.0)
     }
 
     /// The container that it speaks of, where it names one.
@@ -453,10 +503,10 @@ texts! {
     AdmissionExpectation { of, namespace, outcome }
     PodExpectation { name, namespace, container, env, without_env, token_volume, fields, without_fields }
     TokenVolume { audience }
-    TokenExpectation { of, namespace, issuer, subject, audience }
-    ExchangeExpectation { by, namespace, outcome }
-    MetadataExpectation { by, namespace, resource, outcome }
-    SecretReadExpectation { by, namespace, outcome }
+    TokenExpectation { of, namespace, container, issuer, subject, audience }
+    ExchangeExpectation { by, namespace, container, outcome }
+    MetadataExpectation { by, namespace, container, resource, outcome }
+    SecretReadExpectation { by, namespace, container, outcome }
     LogExpectation { of, namespace, container, line }
     EventExpectation { of, namespace, reason, message }
     ObjectExpectation { kind, api_version, name, namespace, fields, without_fields }

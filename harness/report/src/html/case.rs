@@ -3,7 +3,7 @@
 
 use maud::{Markup, html as markup};
 use wi_model::catalogue::Catalogue;
-use wi_model::record::{Failure, Record};
+use wi_model::record::{Check, Failure, Record};
 
 use super::{Documents, anchor, badge, duration, link_below, path, shown, source};
 
@@ -62,10 +62,7 @@ pub(super) fn case(case: &Record, open: bool, requirements: &Catalogue, document
                     div {
                         dt { "Run it again" }
                         dd {
-                            code {
-                                "wi-conformance run --exact " (shown(&case.id))
-                                @if let Some(defect) = &case.sabotage { " --saboteur " (shown(defect)) }
-                            }
+                            code { (shown(&crate::text::again(case))) }
                         }
                     }
                     div { dt { "Link" } dd { a href={ "#" (anchor) } { "#" (anchor) } } }
@@ -110,7 +107,7 @@ fn checks(case: &Record) -> Markup {
                             @for check in &case.checks {
                                 tr {
                                     td { (shown(&check.expectation)) }
-                                    td.(if check.met { "met" } else { "unmet" }) { @if check.met { "✓ yes" } @else { "✗ no" } }
+                                    td.(if check.met { "met" } else if check.judged { "unmet" } else { "unjudged" }) { (mark(check)) " " (check.word()) }
                                     td.number { (check.at.line) }
                                     td.number { (duration(check.waited_ms)) }
                                 }
@@ -120,13 +117,21 @@ fn checks(case: &Record) -> Markup {
                 } @else {
                     pre {
                         @for check in &case.checks {
-                            @if check.met { "✓ " } @else { "✗ " }
+                            (mark(check)) " "
                             (shown(&check.expectation)) " (line " (check.at.line) ", " (duration(check.waited_ms)) ")\n"
                         }
                     }
                 }
             }
         }
+    }
+}
+
+fn mark(check: &Check) -> &'static str {
+    match (check.met, check.judged) {
+        (true, _) => "✓",
+        (false, true) => "✗",
+        (false, false) => "–",
     }
 }
 

@@ -45,8 +45,18 @@ pub(crate) fn case(id: &str, outcome: Outcome, longest: usize) -> Record {
         looks: 3,
         waited_ms: 120,
     };
-    let check = |hop, met| Check { expectation: text("pod p"), hop: Some(hop), at, met, looks: 2, waited_ms: 30 };
+    let check = |hop, met| Check {
+        expectation: text("pod p"),
+        hop: Some(hop),
+        at,
+        met,
+        judged: true,
+        word_alone: false,
+        looks: 2,
+        waited_ms: 30,
+    };
     Record {
+        again: None,
         id: id.into(),
         title: text("title"),
         file: format!("scenarios/{id}.yaml"),
