@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::differs::{differs, is_near};
 use super::voice::Voice;
-use super::{advice, text};
+use super::{exchange, text};
 use crate::evidence::{Credential, Facts};
 use crate::injection::{self, AUDIENCE};
 use crate::verdict::{Difference, Hop};
@@ -184,7 +184,7 @@ fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
     let account = voice.pod.stored.as_ref().map_or_else(String::new, account_name);
     let Some(holder) = facts.with_client_id(&asked) else {
         if code != "AADSTS700016" {
-            return general(&expected, told, said, code);
+            return Some(exchange::unexpected(said, voice, expected));
         }
         if let Some(handle) = facts.with_principal_id(&asked) {
             let wanted = &facts.principals[handle].client_id;
@@ -214,7 +214,7 @@ fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
     }
     let own: Vec<&Credential> = facts.credentials.iter().filter(|credential| credential.holder == holder).collect();
     if own.iter().any(|credential| token.mismatches(credential).is_empty()) {
-        return general(&expected, told, said, code);
+        return Some(exchange::unexpected(said, voice, expected));
     }
     if let Some(other) = facts.credentials.iter().find(|credential| token.mismatches(credential).is_empty()) {
         let wanted = &facts.principals[&other.holder].client_id;
@@ -245,16 +245,6 @@ fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
         format!("{told}: {}", lines.join("; ")),
         format!("set the federated credential of {holder}: {}", values.join(", ")),
     )
-}
-
-fn general(expected: &str, told: String, said: &Value, code: &str) -> Option<Difference> {
-    let message: String = text(&said["message"]).chars().take(300).collect();
-    let observed = if said["outcome"] == "refused" { format!("{told}: {message}") } else { told };
-    let difference = Difference::at(Hop::Exchange, expected, observed);
-    Some(match advice::aadsts(code) {
-        Some(advice) => difference.advise(advice),
-        None => difference,
-    })
 }
 
 /// What a federated credential is compared with.

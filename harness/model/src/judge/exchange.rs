@@ -108,7 +108,7 @@ fn client_of(claims: &Value) -> String {
 }
 
 /// What the exchange came to instead, with the comparison that failed where the identity provider tells.
-fn unexpected(said: &Value, voice: &Voice<'_>, expected: String) -> Difference {
+pub(super) fn unexpected(said: &Value, voice: &Voice<'_>, expected: String) -> Difference {
     let code = said["code"].as_str().unwrap_or_default();
     let mut observed = match said["outcome"].as_str() {
         Some("granted") => {
