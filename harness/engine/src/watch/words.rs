@@ -190,7 +190,8 @@ fn worlds(expectation: &Expectation) -> (World, World) {
         }
         Expectation::Webhook(_) => {
             let ok = || Ok((200, String::new()));
-            let pod = WebhookEvidence { pod: "w".into(), health: ok(), readiness: ok(), reviews: Ok(0) };
+            let pod =
+                WebhookEvidence { pod: "w".into(), health: ok(), readiness: ok(), reviews: Ok(0), uncounted: None };
             (none(), cluster(ClusterEvidence { webhook: vec![pod], ..ClusterEvidence::default() }))
         }
     }
