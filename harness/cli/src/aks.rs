@@ -30,8 +30,9 @@ pub(crate) struct Fit {
 impl Options {
     /// What it can do, as the file says.
     pub(crate) fn capabilities(&self) -> BTreeSet<Capability> {
+        let permitted = self.file.existing_objects.then_some(Capability::ExistingObjects);
         if let Some(named) = &self.file.capabilities {
-            return named.iter().copied().collect();
+            return named.iter().copied().chain(permitted).collect();
         }
         let mut all: BTreeSet<Capability> =
             // Whoever installed the webhook that is there saw to it that nodes can pull what it injects.
@@ -49,6 +50,7 @@ impl Options {
         if self.file.admission_journal.is_some() {
             all.insert(Capability::AdmissionJournal);
         }
+        all.extend(permitted);
         all
     }
 

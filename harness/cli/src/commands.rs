@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
+use wi_model::named;
 use wi_model::parse::InvalidScenario;
 use wi_model::plan::{self, Case, Decision};
 
@@ -289,6 +290,9 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
     // Where a run would not begin, nothing would run.
     let fit = place.preflight().await;
     let (mut runs, mut blocked) = (0, 0);
+    let shares =
+        |case: &&Case| plan::foresee(case, &offer) == Decision::Runs && !(case.alone() && place.opens_in_no_time());
+    let turns = named::turns(cases.iter().filter(shares));
     for case in &cases {
         let (word, what) = match plan::foresee(case, &offer) {
             Decision::Runs => {
@@ -298,7 +302,9 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
                     (true, false) => "  (while no other case runs)",
                     (false, _) => "",
                 };
-                (if fit.is_ok() { "runs" } else { "applicable" }, alone.to_owned())
+                let turn = turns.get(case.id.as_str());
+                let turn = turn.map(|(other, what)| format!("  (not beside {other}: both name {what})"));
+                (if fit.is_ok() { "runs" } else { "applicable" }, format!("{alone}{}", turn.unwrap_or_default()))
             }
             Decision::NotApplicable { missing } => {
                 let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
@@ -318,6 +324,15 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
     }
     let more = if blocked > 0 { format!(", {blocked} would be blocked") } else { String::new() };
     console::say(format!("{runs} of {} scenarios would run{more}", cases.len()));
+    let running = cases.iter().filter(|case| plan::foresee(case, &offer) == Decision::Runs).cloned();
+    for there in place.there_already(&running.collect::<Vec<_>>()).await? {
+        let then = if there.said {
+            "it is changed for the case and put back"
+        } else {
+            "the case would be blocked, and it would be left alone"
+        };
+        console::say(format!(" there already  {}  {}: {then}", there.case, there.what));
+    }
     let exit = if blocked > 0 {
         Exit::CaseFailed
     } else if runs == 0 {

@@ -27,6 +27,7 @@ pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
             args: vec!["fixture".to_owned(), program.program.clone()],
             env: program.env.clone(),
             file: None,
+            run: None,
         })
         .collect();
     let unfit = |why: String| Stop::new(Exit::TargetUnfit, why);

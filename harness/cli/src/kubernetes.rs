@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
@@ -60,18 +60,6 @@ pub(crate) async fn apply_with_status(client: &kube::Client, object: Value) -> R
     let name = object.metadata.name.clone().unwrap_or_default();
     let written = api_of(client, &object).patch_status(&name, &PatchParams::default(), &status).await;
     written.map(|_| ()).map_err(|error| format!("status of {name}: {}", sentence(&error)))
-}
-
-/// Creates an object that is not there yet.
-///
-/// # Errors
-/// Its kind and name, and why not.
-pub(crate) async fn create(client: &kube::Client, object: Value) -> Result<(), String> {
-    let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
-    let kind = object.types.clone().unwrap_or_default().kind;
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let created = api_of(client, &object).create(&PostParams::default(), &object).await;
-    created.map(|_| ()).map_err(|error| format!("{kind} {name}: {}", sentence(&error)))
 }
 
 /// A client's error in one line: of a refusal what the API server said, of anything else what stood in the way.

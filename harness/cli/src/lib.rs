@@ -44,6 +44,7 @@ mod stand_ins;
 mod standing;
 mod sweep;
 mod targets;
+mod turns;
 
 pub use commands::main;
 pub use conformance::Conformance;

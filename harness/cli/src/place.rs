@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use wi_engine::There;
 use wi_model::capability::Capability;
 use wi_model::plan::{Case, Offer};
 use wi_model::product::Product;
@@ -102,6 +103,25 @@ impl Place {
                 real_cluster::preflight(options).await.map_err(|why| Stop::new(Exit::TargetUnfit, why))
             }
         }
+    }
+
+    /// Objects of the cases that are on its cluster before a run, where that is there before a run. Nothing is changed.
+    ///
+    /// # Errors
+    /// One line with the remedy.
+    pub(crate) async fn there_already(&self, cases: &[Case]) -> Result<Vec<There>, Stop> {
+        let unfit =
+            |why: String| Stop::new(Exit::TargetUnfit, format!("what is on the cluster already cannot be read: {why}"));
+        let cluster = match self {
+            Place::Embedded(_) => None,
+            Place::Aks(options) => {
+                let target = options.target(&CancellationToken::new()).await;
+                Some(target.map_err(|lines| Stop::lines(Exit::TargetUnfit, lines))?.cluster)
+            }
+            Place::Real(options) => real_cluster::standing_target(options).await.map_err(unfit)?,
+        };
+        let Some(cluster) = cluster else { return Ok(Vec::new()) };
+        wi_engine::there_already(&cluster, cases).await.map_err(unfit)
     }
 
     /// Opens it and waits until it answers; `tell` hears what is done meanwhile.

@@ -19,6 +19,7 @@ use crate::aks;
 use crate::console;
 use crate::exit::{Exit, Stop};
 use crate::place::{Opened, Place};
+use crate::turns::Turns;
 
 /// What a case reports while it runs.
 pub(crate) type OnEvent<'a> = &'a (dyn Fn(&Event) + Sync);
@@ -33,6 +34,7 @@ pub(crate) struct Pool {
     shared: OnceCell<Open>,
     /// Read by those that share, written by one that must be alone.
     company: RwLock<()>,
+    turns: Turns,
     alone: std::sync::Mutex<Vec<String>>,
     lost: OnceLock<String>,
 }
@@ -59,6 +61,7 @@ impl Pool {
             cancel,
             shared: OnceCell::new(),
             company: RwLock::default(),
+            turns: Turns::default(),
             alone: std::sync::Mutex::default(),
             lost: OnceLock::new(),
         }
@@ -138,6 +141,8 @@ impl Pool {
             }
             return self.run_alone(case, &options, on_event).await;
         }
+        // Cases that name the same thing have it one after the other, each until what it made is gone.
+        let _turn = self.turns.take(case.fixed_names()).await;
         // Once it is judged, a case that shares does not mind what another one does to the cluster; one that is alone lets
         // others in when it has put back what it changed.
         let (mut shares, mut alone) = (None, None);

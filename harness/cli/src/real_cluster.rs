@@ -14,6 +14,7 @@ mod kind;
 mod lifeline;
 mod look;
 mod node;
+mod release;
 mod standing;
 mod sweep;
 mod target_file;
@@ -35,7 +36,6 @@ use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
 
 use crate::defects::Defects;
 use crate::environment::{Profile, environments};
-use crate::kubernetes;
 use crate::release::Release;
 
 use beside::Place;
@@ -155,6 +155,15 @@ impl Options {
         ] {
             all.remove(&other);
         }
+        // What was on a cluster before is somebody else's; only one that is made for the run holds nothing else.
+        let permitted = match &self.which {
+            Which::New(_) => true,
+            Which::Standing { .. } => false,
+            Which::Named { cluster, .. } => cluster.existing_objects,
+        };
+        if !permitted {
+            all.remove(&Capability::ExistingObjects);
+        }
         // What other webhooks inject names images that nobody brings to the nodes, with certificates that nobody knows.
         if !matches!(self.webhook, Webhook::Reference { .. }) {
             all.remove(&Capability::RunsProxy);
@@ -238,6 +247,20 @@ pub(crate) async fn preflight(options: &Options) -> Result<(), String> {
     Layer::of(options.image_program.as_deref()).map(|_| ()).map_err(|error| crate::exit::chain(&error))
 }
 
+/// The cluster of these options as it is reached before a run; `None` where the run makes it.
+///
+/// # Errors
+/// kind does not give its kubeconfig, in one line.
+pub(crate) async fn standing_target(options: &Options) -> Result<Option<ClusterTarget>, String> {
+    let (kubeconfig, context) = match &options.which {
+        Which::New(_) => return Ok(None),
+        Which::Standing { name } => (kind::kubeconfig(name).await?, None),
+        Which::Named { cluster, .. } => (cluster.kubeconfig.clone(), cluster.context.clone()),
+    };
+    let kubeconfig = Secret::new(kubeconfig);
+    Ok(Some(ClusterTarget { kubeconfig, context, admission_journal: None, control: None, transient: false }))
+}
+
 impl RealCluster {
     /// Puts everything together and waits until it answers. What was made is removed when that fails.
     ///
@@ -256,7 +279,7 @@ impl RealCluster {
         files::private_folder(&folder).map_err(|error| fault(&folder, error))?;
         let owner = std::fs::File::create(folder.join("owner")).map_err(|error| fault(&folder, error))?;
         owner.lock().map_err(|error| fault(&folder, error))?;
-        let holdings = Mutex::new(Holdings::open(&folder).map_err(|error| fault(&folder, error))?);
+        let holdings = Mutex::new(Holdings::open(&folder, run_id).map_err(|error| fault(&folder, error))?);
         let mut phases = Vec::new();
         let builder = Builder { options: &options, run_id, folder: &folder, holdings: &holdings, tell };
         let built = cancel.run_until_cancelled(builder.build(&mut phases)).await;
@@ -270,7 +293,7 @@ impl RealCluster {
         };
         tell("removing what was made so far");
         let left = holdings.into_inner().release().await;
-        if left.is_empty() {
+        if !holdings::stays(&left) {
             let _ = std::fs::remove_dir_all(&folder);
         }
         Err(std::iter::once(why).chain(left.into_iter().map(|left| format!("left behind: {left}"))).collect())
@@ -315,12 +338,13 @@ impl RealCluster {
         } else {
             self.holdings.release().await
         };
-        if left.is_empty()
+        let mut told: Vec<String> = left.iter().map(ToString::to_string).collect();
+        if !holdings::stays(&left)
             && let Err(error) = std::fs::remove_dir_all(&self.folder)
         {
-            return vec![format!("{}: {error}", self.folder.display())];
+            told.push(format!("{}: {error}", self.folder.display()));
         }
-        left
+        told
     }
 }
 
@@ -408,8 +432,7 @@ impl Builder<'_> {
         if !self.stands() {
             own["metadata"]["labels"] = json!({ RUN_LABEL: wi_engine::label(self.run_id) });
         }
-        self.holdings.lock().await.take_object(&own)?;
-        kubernetes::create(client, own).await?;
+        holdings::create(client, own, self.holdings).await?;
         Ok(name)
     }
 
@@ -445,18 +468,31 @@ impl Builder<'_> {
                 format!("node image {image} is not here and cannot be pulled ({why}); name another with --node-image")
             })?;
         }
-        if !docker.has_network(kind::NETWORK).await? {
-            self.holdings.lock().await.take(Held::Network { name: kind::NETWORK.to_owned() })?;
-        }
-        self.holdings.lock().await.take(Held::Cluster { name: name.to_owned() })?;
+        let network = match docker.network(kind::NETWORK).await? {
+            Some(_) => None,
+            None => Some(self.holdings.lock().await.take(Held::Network { name: kind::NETWORK.to_owned() })?),
+        };
+        // Nodes carry no label of ours, so they are given a folder by which they are known.
+        let mark = self.folder.join("node-mark");
+        files::private_folder(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        let mark = mark.canonicalize().map_err(|error| format!("{}: {error}", mark.display()))?;
+        let config = kind::marked(&new.config, &mark);
+        let held = Held::Cluster { name: name.to_owned(), mark: config.is_some().then_some(mark) };
+        let number = self.holdings.lock().await.take(held)?;
         (self.tell)(&format!("making kind cluster {name}"));
         let kubeconfig = self.folder.join(holdings::KUBECONFIG);
-        let cluster =
-            kind::NewCluster { name, config: &new.config, image: new.node_image.as_deref(), kubeconfig: &kubeconfig };
-        cluster.create(&|line| (self.tell)(&format!("kind: {line}"))).await.map_err(|why| {
+        let config = config.as_deref().unwrap_or(&new.config);
+        let cluster = kind::NewCluster { name, config, image: new.node_image.as_deref(), kubeconfig: &kubeconfig };
+        let created = cluster.create(&|line| (self.tell)(&format!("kind: {line}"))).await;
+        if let (Some(network), Ok(Some(found))) = (network, docker.network(kind::NETWORK).await) {
+            self.holdings.lock().await.made(network, [found.id])?;
+        }
+        created.map_err(|why| {
             let pulling = why.contains("failed to pull image");
             if pulling { format!("{why}; name a node image that is here with --node-image") } else { why }
         })?;
+        let nodes = docker.nodes_of(name).await?;
+        self.holdings.lock().await.made(number, nodes.into_iter().map(|node| node.id))?;
         std::fs::read_to_string(&kubeconfig).map_err(|error| format!("{}: {error}", kubeconfig.display()))
     }
 
@@ -480,9 +516,12 @@ impl Builder<'_> {
         let image = format!("{REPOSITORY}/azure:{tag}");
         let args = vec!["fixture".to_owned(), "azure".to_owned()];
         if !docker.has_image(&image).await? {
-            self.holdings.lock().await.take(Held::Image { name: image.clone() })?;
-            let wanted = [Image { name: image.clone(), args, env: [].into(), file: None }];
+            let number = self.holdings.lock().await.take(Held::Image { name: image.clone() })?;
+            let run = Some(self.run_id.to_owned());
+            let wanted = [Image { name: image.clone(), args, env: [].into(), file: None, run }];
             docker.load(layer.archive(&wanted).map_err(|error| crate::exit::chain(&error))?).await?;
+            let loaded = docker.image(&image).await?;
+            self.holdings.lock().await.made(number, loaded.map(|loaded| loaded.id))?;
         }
         let start = emulator::Start {
             docker,

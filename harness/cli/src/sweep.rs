@@ -24,7 +24,7 @@ pub(crate) async fn sweep(state_dir: &Path) -> Swept {
     let mut swept = Swept::default();
     let report = wi_engine::sweep(state_dir, &|run, _| real_cluster::target_of(state_dir, run)).await;
     swept.removed.extend(report.removed);
-    swept.left.extend(report.left);
+    swept.left.extend(report.left.iter().map(ToString::to_string));
     let Ok(folders) = std::fs::read_dir(environments(state_dir)) else { return swept };
     for folder in folders.flatten().map(|entry| entry.path()) {
         if owner_lives(&folder) {
@@ -32,9 +32,9 @@ pub(crate) async fn sweep(state_dir: &Path) -> Swept {
         }
         if let Some((removed, left)) = real_cluster::sweep(&folder).await {
             swept.removed.extend(removed);
-            let stays = !left.is_empty();
-            swept.left.extend(left);
-            if stays {
+            swept.left.extend(left.iter().map(ToString::to_string));
+            // What is not ours is told once.
+            if left.iter().any(|left| !left.why.is_settled()) {
                 continue;
             }
         }
@@ -66,8 +66,22 @@ pub(crate) async fn search(
     let unfit = |lines| Stop::lines(Exit::TargetUnfit, lines);
     let target = options.target(&CancellationToken::new()).await.map_err(unfit)?;
     let search = wi_engine::Search::connect(&target).await.map_err(|why| unfit(vec![why]))?;
-    let found = search.find(older_than).await;
-    let mut left = found.unseen.iter().map(|line| format!("cannot look at {line}")).collect::<Vec<_>>();
+    let (mut here, mut left, mut refused) = (0, Vec::new(), Vec::new());
+    if delete {
+        // Ledgers on this machine know more than marks tell: what to put back, and what each thing was called when it was made.
+        let of = |_: &str, name: &str| (name == target.name).then(|| target.clone());
+        let report = wi_engine::sweep(state_dir, &of).await;
+        here = report.removed.len();
+        report.removed.iter().for_each(|line| console::say(format!("removed {line}")));
+        // What other targets own is not looked for here.
+        refused = report.left;
+        refused.retain(|left| left.why != wi_engine::Kept::OfAnotherTarget);
+        left.extend(refused.iter().map(|left| format!("left behind: {left}")));
+    }
+    let mut found = search.find(older_than).await;
+    // What a ledger says is not ours is not taken for ours because of the marks on it.
+    found.leftovers.retain(|leftover| !refused.iter().any(|left| left.what == leftover.what()));
+    left.extend(found.unseen.iter().map(|line| format!("cannot look at {line}")));
     for leftover in &found.leftovers {
         if !delete {
             console::say(format!("found {leftover}"));
@@ -77,17 +91,6 @@ pub(crate) async fn search(
             Ok(()) => console::say(format!("removed {leftover}")),
             Err(why) => left.push(format!("left behind: {leftover}: {why}")),
         }
-    }
-    let mut here = 0;
-    if delete {
-        // Ledgers on this machine may know what has no mark: what to put back, applications that a scenario names.
-        let of = |_: &str, name: &str| (name == target.name).then(|| target.clone());
-        let report = wi_engine::sweep(state_dir, &of).await;
-        here = report.removed.len();
-        report.removed.iter().for_each(|line| console::say(format!("removed {line}")));
-        // What other targets own is not looked for here.
-        let elsewhere = |line: &&String| line.contains(wi_engine::OF_ANOTHER_TARGET);
-        left.extend(report.left.iter().filter(|line| !elsewhere(line)).map(|line| format!("left behind: {line}")));
     }
     match found.leftovers.len() + here {
         0 if left.is_empty() => console::say("nothing was left behind"),

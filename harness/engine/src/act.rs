@@ -59,10 +59,13 @@ impl Stage<'_> {
     pub(crate) async fn perform(&mut self, step: &Step, lease: &mut Lease) -> Result<Done, String> {
         let namespace = self.ready.namespace.clone();
         match step {
-            Step::CreatePod(pod) => self.create(pods::pod_of(pod, &namespace), lease).await,
-            Step::Apply(manifests) => self.create_all(objects_of_manifests(manifests, &namespace), lease).await,
-            Step::Patch(change) => self.change(change).await,
-            Step::Delete(gone) => self.delete(gone).await,
+            Step::CreatePod(pod) => self.create(pods::pod_of(pod, &namespace), false, lease).await,
+            Step::Apply(manifests) => {
+                let objects = objects_of_manifests(manifests, &namespace);
+                self.create_all(objects, manifests.existing, lease).await
+            }
+            Step::Patch(change) => self.change(change, lease).await,
+            Step::Delete(gone) => self.delete(gone, lease).await,
             Step::RestartPod(name) => self.restart(name, lease).await,
             Step::AskAgain(name) => self.ask_again(&namespace, name).await,
             Step::AskToken(asked) => self.ask_token(asked).await,
@@ -81,10 +84,10 @@ impl Stage<'_> {
     }
 
     /// Creates objects in order; the first that is refused is the answer, and ends the step.
-    async fn create_all(&mut self, objects: Vec<Value>, lease: &mut Lease) -> Result<Done, String> {
+    async fn create_all(&mut self, objects: Vec<Value>, existing: bool, lease: &mut Lease) -> Result<Done, String> {
         let mut done = Done::Accepted;
         for object in objects {
-            match self.create(object, lease).await? {
+            match self.create(object, existing, lease).await? {
                 Done::Accepted => {}
                 // The other pods of a manifest are created all the same: each is evidence of its own.
                 refused @ Done::PodRefused(_) => done = refused,

@@ -18,7 +18,7 @@ use wi_model::secret::Secret;
 use wi_model::target::AzureTarget;
 
 pub use arm::RUN_TAG;
-pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, Policy};
+pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, MAKING_TAG, Policy, created_at, untouched};
 pub(crate) use chosen::Chosen;
 pub(crate) use client::{AzureError, Client};
 pub(crate) use graph::{Graph, NamedBy};

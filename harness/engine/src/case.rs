@@ -114,7 +114,7 @@ pub(crate) async fn run(
         record,
     };
     let mut redactor = Redactor::new(known_secrets(session));
-    let mut lease = Lease::new(session.ledger.clone());
+    let mut lease = Lease::new(session.ledger.clone(), &session.run_id);
     let pods = Mutex::new(Pods::new());
     let mut given = Vec::new();
 

@@ -2,6 +2,7 @@
 
 mod kinds;
 mod namespaces;
+mod ownership;
 mod started_with;
 mod tokens;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Resource as _;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
@@ -21,7 +22,8 @@ use wi_model::target::ClusterTarget;
 use crate::settle;
 
 use kinds::Kinds;
-pub(crate) use kinds::cluster_scoped;
+pub(crate) use ownership::{Mark, ObjectRef};
+pub(crate) use wi_model::manifest::cluster_scoped;
 
 /// How much of a container's log is read.
 const LONGEST_LOG: usize = 32 * 1024 * 1024;
@@ -256,60 +258,6 @@ impl Cluster {
         Ok(list.items.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect())
     }
 
-    /// Deletes an object and waits until it is gone. Pods are ended at once: nobody needs what they would still say. A
-    /// namespace of a cluster that ends with the run is left to its own end.
-    pub(crate) async fn remove(
-        &self,
-        api_version: &str,
-        kind: &str,
-        namespace: Option<&str>,
-        name: &str,
-    ) -> Result<(), kube::Error> {
-        self.learn(api_version, kind).await;
-        let api = self.api(api_version, kind, namespace);
-        let params = if kind == "Pod" { DeleteParams::default().grace_period(0) } else { DeleteParams::background() };
-        match api.delete(name, &params).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            Err(error) => return Err(error),
-        }
-        if self.transient && kind == "Namespace" {
-            return Ok(());
-        }
-        let gone = || async { matches!(api.get_opt(name).await, Ok(None)).then_some(()) };
-        let _ = settle::until(GONE, &CancellationToken::new(), gone).await;
-        match api.get_opt(name).await? {
-            None => Ok(()),
-            Some(_) => Err(kube::Error::Service(
-                format!("{kind} {name} is still there {} s after its deletion", GONE.as_secs()).into(),
-            )),
-        }
-    }
-
-    /// Puts an object back as it was.
-    pub(crate) async fn restore(&self, object: &Value) -> Result<(), kube::Error> {
-        let api = self.api_of(object);
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let mut fresh = object.clone();
-        if let Some(metadata) = fresh["metadata"].as_object_mut() {
-            for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
-                metadata.remove(field);
-            }
-        }
-        match api.get_opt(name).await? {
-            None => {
-                let typed: DynamicObject = serde_json::from_value(fresh).map_err(kube::Error::SerdeError)?;
-                api.create(&PostParams::default(), &typed).await?;
-            }
-            Some(current) => {
-                fresh["metadata"]["resourceVersion"] = current.metadata.resource_version.into();
-                let typed: DynamicObject = serde_json::from_value(fresh).map_err(kube::Error::SerdeError)?;
-                api.replace(name, &PostParams::default(), &typed).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Webhook configurations that hold a webhook of this name.
     /// Only the one of this name, where the target names one.
     pub(crate) async fn webhook_configurations(
@@ -344,19 +292,10 @@ impl Cluster {
         settle::until(Duration::from_secs(30), cancel, there).await
     }
 
-    /// Namespaces with a label, and since when they are there.
-    pub(crate) async fn labelled_namespaces(&self, label: &str) -> Result<Vec<(String, String)>, kube::Error> {
-        let all = Api::<Namespace>::all(self.client.clone()).list(&ListParams::default().labels(label)).await?;
-        let of = |namespace: Namespace| {
-            let made = namespace.metadata.creation_timestamp?;
-            Some((namespace.metadata.name?, made.0.to_string()))
-        };
-        Ok(all.items.into_iter().filter_map(of).collect())
-    }
-
-    /// Whether a namespace is there.
-    pub(crate) async fn has_namespace(&self, name: &str) -> Result<bool, kube::Error> {
-        Ok(self.namespace(name).await?.is_some())
+    /// Every object of a kind that carries a label.
+    pub(crate) async fn labelled(&self, api_version: &str, kind: &str, label: &str) -> Result<Vec<Value>, kube::Error> {
+        let list = self.api(api_version, kind, None).list(&ListParams::default().labels(label)).await?;
+        Ok(list.items.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect())
     }
 
     async fn namespace(&self, name: &str) -> Result<Option<Namespace>, kube::Error> {

@@ -1,81 +1,167 @@
 //! What a case owns, released in reverse order, whatever became of the case.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::azure::{Azure, NamedBy};
-use crate::cluster::Cluster;
-use crate::ledger::{Ledger, LedgerError, Owned};
+use serde_json::Value;
 
-/// How long one release may take.
-const BOUND: Duration = Duration::from_secs(300);
+use crate::azure::Azure;
+use crate::cluster::{Cluster, Created, Mark, ObjectRef, sentence};
+use crate::ledger::{Entry, Ledger, LedgerError, Owned};
+use crate::provision::{RUN_LABEL, label};
+use crate::undo::{Kept, Left, Undo};
 
 /// What is owned, in order of creation. Consumed by [`Lease::release`].
 pub(crate) struct Lease {
     ledger: Arc<Ledger>,
-    owned: Vec<(u64, Owned)>,
+    run: String,
+    entries: Vec<Entry>,
 }
 
 impl Lease {
-    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        Lease { ledger, owned: Vec::new() }
+    pub(crate) fn new(ledger: Arc<Ledger>, run: &str) -> Self {
+        Lease { ledger, run: run.to_owned(), entries: Vec::new() }
     }
 
     /// Writes down something that is about to be made.
     pub(crate) fn take(&mut self, owned: Owned) -> Result<(), LedgerError> {
-        let number = self.ledger.owns(&owned)?;
-        self.owned.push((number, owned));
+        self.entries.push(self.ledger.owns(owned)?);
         Ok(())
+    }
+
+    /// Writes down what the server called the latest when it made it.
+    pub(crate) fn made(&mut self, identity: &str) -> Result<(), LedgerError> {
+        self.entries.last_mut().map_or(Ok(()), |entry| self.ledger.made(entry, identity))
     }
 
     /// Strikes out the latest: it was not made.
     pub(crate) fn forget(&mut self) -> Result<(), LedgerError> {
-        match self.owned.pop() {
-            Some((number, _)) => self.ledger.released(number),
-            None => Ok(()),
+        self.entries.pop().map_or(Ok(()), |entry| self.ledger.released(entry.number))
+    }
+
+    /// Whether a resource group is the case's own.
+    pub(crate) fn owns_group(&self, wanted: &str) -> bool {
+        let is = |entry: &Entry| matches!(&entry.owned, Owned::ResourceGroup { name, .. } if name == wanted);
+        self.entries.iter().any(|entry| entry.identity.is_some() && is(entry))
+    }
+
+    /// Whether a namespace is the case's own: then so is everything in it.
+    pub(crate) fn owns_namespace(&self, name: &str) -> bool {
+        self.uid_of(&ObjectRef::new("v1", "Namespace", None, name)).is_some()
+    }
+
+    /// Whether an object is the case's own.
+    pub(crate) fn owns(&self, object: &ObjectRef) -> bool {
+        self.uid_of(object).is_some() || object.namespace.as_ref().is_some_and(|name| self.owns_namespace(name))
+    }
+
+    /// The uid of an object that the case made.
+    pub(crate) fn uid_of(&self, object: &ObjectRef) -> Option<&str> {
+        let made = |entry: &&Entry| matches!(&entry.owned, Owned::Object(made) if made == object);
+        self.entries.iter().rev().filter(made).find_map(|entry| entry.identity.as_deref())
+    }
+
+    /// Marks an object that is about to be created as this run's, unless it goes with a namespace that is.
+    pub(crate) async fn mark(&self, cluster: &Cluster, object: &mut Value) {
+        let named = cluster.named(ObjectRef::of(object)).await;
+        let inside = named.namespace.is_some_and(|namespace| self.owns_namespace(&namespace));
+        if !inside && object["metadata"].is_object() {
+            object["metadata"]["labels"][RUN_LABEL] = label(&self.run).into();
         }
     }
 
-    /// What is to be put back, each as it was at first.
-    pub(crate) fn to_restore(&self) -> Vec<serde_json::Value> {
-        let mut before: Vec<&serde_json::Value> = Vec::new();
-        for (_, owned) in &self.owned {
-            if let Owned::Restore { object, .. } = owned
-                && !before.iter().any(|known| known["metadata"]["name"] == object["metadata"]["name"])
-            {
-                before.push(object);
+    /// Creates an object that is marked: in the ledger before it is there, and with its uid as soon as there is one. What
+    /// was there already is somebody else's, and leaves the ledger at once.
+    pub(crate) async fn create(&mut self, cluster: &Cluster, object: &Value) -> Result<Created, String> {
+        let told = |error: LedgerError| sentence(&error);
+        let named = cluster.named(ObjectRef::of(object)).await;
+        self.take(Owned::Object(named.clone())).map_err(told)?;
+        let created = cluster.create(object).await?;
+        match &created {
+            Created::Stored(stored) => {
+                let uid = stored["metadata"]["uid"].as_str().unwrap_or_default();
+                self.made(uid).map_err(told)?;
             }
+            // An answer to an earlier try may have been lost: then what is there is ours.
+            Created::Refused(refused) if refused.status == 409 => match self.made_unheard(cluster, &named).await {
+                Some(uid) => self.made(&uid).map_err(told)?,
+                None => self.forget().map_err(told)?,
+            },
+            Created::Refused(refused) if refused.status < 500 => self.forget().map_err(told)?,
+            // Whoever passes a request on may not know what became of it.
+            Created::Refused(_) => {}
         }
-        before.into_iter().cloned().collect()
+        Ok(created)
+    }
+
+    /// The uid of an object that the latest entry made without hearing of it.
+    async fn made_unheard(&self, cluster: &Cluster, object: &ObjectRef) -> Option<String> {
+        let found = cluster.find(object).await.ok()??;
+        let label = label(&self.run);
+        let mark = Mark { label: &label, uid: None, written: self.entries.last()?.written };
+        mark.proves(&found).is_ok().then(|| found["metadata"]["uid"].as_str().map(str::to_owned))?
+    }
+
+    /// Writes down an object as it is, before it is changed to something else, or taken away where that is nothing.
+    pub(crate) fn remember(
+        &mut self,
+        before: &Value,
+        to: Option<Value>,
+        noticed_in: Option<String>,
+    ) -> Result<(), LedgerError> {
+        let named = ObjectRef::of(before);
+        let known = self
+            .entries
+            .iter()
+            .position(|entry| matches!(&entry.owned, Owned::Restore { object, .. } if ObjectRef::of(object) == named));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.take(Owned::Restore { object: before.clone(), noticed_in })?;
+                self.entries.len() - 1
+            }
+        };
+        self.ledger.changes(&mut self.entries[at], to)
+    }
+
+    /// What is to be put back, each as it was at first, with what was made of it since.
+    pub(crate) fn to_restore(&self) -> Vec<(Value, Vec<Option<Value>>)> {
+        let restores = self.entries.iter().filter_map(|entry| match &entry.owned {
+            Owned::Restore { object, .. } => Some((object.clone(), entry.changes.clone())),
+            _ => None,
+        });
+        restores.collect()
     }
 
     /// Undoes everything, the latest first; `restored` hears when the last thing that others share is as it was. What
-    /// cannot be undone is returned in words, and stays in the ledger.
-    pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure, restored: impl Fn()) -> Vec<String> {
+    /// cannot be undone is returned, and stays in the ledger; what turns out not to be ours is returned as well.
+    pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure, restored: impl Fn()) -> Vec<Left> {
         let (mut left, mut lost) = (Vec::new(), None);
-        let mut shared = self.owned.iter().filter(|(_, owned)| matches!(owned, Owned::Restore { .. })).count();
+        let mut shared = self.entries.iter().filter(|entry| matches!(entry.owned, Owned::Restore { .. })).count();
         if shared == 0 {
             restored();
         }
-        while let Some((number, owned)) = self.owned.pop() {
-            let shares = matches!(owned, Owned::Restore { .. });
+        let run = self.run.clone();
+        let mut undo = Undo::new(Ok(cluster), azure, &run, &self.entries);
+        while let Some(entry) = self.entries.pop() {
+            let owned = &entry.owned;
             if let Some(why) = lost.as_ref().filter(|_| owned.in_cluster()) {
-                left.push(format!("{owned}: {why}"));
+                left.push(Left::new(owned, Kept::Failed(String::clone(why))));
                 continue;
             }
-            match undo_in_time(&owned, cluster, azure).await {
-                Ok(()) => {
-                    if let Err(error) = self.ledger.released(number) {
-                        left.push(format!("{owned}: {error}"));
-                    }
-                }
-                Err(why) => {
-                    left.push(format!("{owned}: {why}"));
-                    // A cluster that is gone is not asked again for each thing in it.
+            let undone = undo.undo_in_time(&entry).await;
+            if undone.as_ref().err().is_none_or(Kept::is_settled)
+                && let Err(error) = self.ledger.released(entry.number)
+            {
+                left.push(Left::new(owned, Kept::Failed(sentence(&error))));
+            }
+            if let Err(why) = undone {
+                // A cluster that is gone is not asked again for each thing in it.
+                if !why.is_settled() {
                     lost = cluster.answers().await.err();
                 }
+                left.push(Left::new(owned, why));
             }
-            if shares {
+            if matches!(owned, Owned::Restore { .. }) {
                 shared -= 1;
                 if shared == 0 {
                     restored();
@@ -86,66 +172,10 @@ impl Lease {
     }
 }
 
-/// Undoes one thing within the bound. What was in an Azure that has ended, perhaps just now, is gone with it.
-async fn undo_in_time(owned: &Owned, cluster: &Cluster, azure: &Azure) -> Result<(), String> {
-    let gone = || !owned.in_cluster() && azure.has_ended();
-    if gone() {
-        return Ok(());
-    }
-    let undone = tokio::time::timeout(BOUND, undo(owned, cluster, azure)).await;
-    let undone = undone.unwrap_or_else(|_| Err(format!("not within {} s", BOUND.as_secs())));
-    if gone() { Ok(()) } else { undone }
-}
-
-/// Undoes one thing. Something that is not there is as good as undone.
-pub(crate) async fn undo(owned: &Owned, cluster: &Cluster, azure: &Azure) -> Result<(), String> {
-    match owned {
-        Owned::Object { api_version, kind, namespace, name } => cluster
-            .remove(api_version, kind, namespace.as_deref(), name)
-            .await
-            .map_err(|error| crate::cluster::sentence(&error)),
-        Owned::Restore { object, noticed_in } => {
-            cluster.restore(object).await.map_err(|error| crate::cluster::sentence(&error))?;
-            if let Some(namespace) = noticed_in {
-                crate::webhook::wait_restored(cluster, namespace).await;
-            }
-            Ok(())
-        }
-        _ => undo_in_azure(owned, azure).await,
-    }
-}
-
-/// Undoes one thing in Azure.
-pub(crate) async fn undo_in_azure(owned: &Owned, azure: &Azure) -> Result<(), String> {
-    match owned {
-        Owned::Object { .. } | Owned::Restore { .. } => Err("it is in a cluster".to_owned()),
-        Owned::ResourceGroup { name } => azure.arm().delete_group(name).await.map_err(|error| error.to_string()),
-        Owned::DeletedVault { name, location } => {
-            azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())
-        }
-        Owned::Identity { group, name } => {
-            azure.arm().delete_identity(group, name).await.map_err(|error| error.to_string())
-        }
-        Owned::Vault { group, name, location } => {
-            azure.arm().delete_vault(group, name, location).await.map_err(|error| error.to_string())?;
-            azure.arm().purge_vault(location, name).await.map_err(|error| error.to_string())
-        }
-        Owned::NamedApplication { name } => {
-            let found = azure.graph().applications(NamedBy::Whole(name)).await.map_err(|error| error.to_string())?;
-            for object_id in found.iter().filter_map(|application| application["id"].as_str()) {
-                azure.graph().delete_application(object_id).await.map_err(|error| error.to_string())?;
-            }
-            Ok(())
-        }
-        Owned::Application { object_id } => {
-            azure.graph().delete_application(object_id).await.map_err(|error| error.to_string())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
 
     use tokio::net::TcpListener;
     use tokio_util::sync::CancellationToken;
@@ -165,8 +195,8 @@ mod tests {
         let ledger = Arc::new(Ledger::open(folder, "r", &target).unwrap());
         let cluster = Cluster::connect(&target.cluster).await.unwrap();
         let azure = Azure::connect(&target.azure, CancellationToken::new()).unwrap();
-        let mut lease = Lease::new(ledger);
-        lease.take(Owned::Identity { group: "g".into(), name: "i".into() }).unwrap();
+        let mut lease = Lease::new(ledger, "r");
+        lease.take(Owned::Identity { group: "g".into(), name: "i".into(), made: None }).unwrap();
         (lease, cluster, azure)
     }
 
@@ -177,7 +207,7 @@ mod tests {
         let (lease, cluster, azure) = lease(folder.path(), silent.local_addr().unwrap()).await;
         azure.end();
         let left = lease.release(&cluster, &azure.uncancelled(), || ()).await;
-        assert_eq!(left, Vec::<String>::new());
+        assert_eq!(left, Vec::<Left>::new());
         let books = std::fs::read_to_string(folder.path().join("runs/r/ledger.jsonl")).unwrap();
         assert!(books.lines().last().is_some_and(|line| line.contains("released")), "it is struck out: {books}");
         let asked = tokio::time::timeout(Duration::from_millis(50), silent.accept()).await;
@@ -197,6 +227,6 @@ mod tests {
         };
         let both = async { tokio::join!(lease.release(&cluster, &uncancelled, || ()), ends) };
         let (left, _) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("it waits for no answer");
-        assert_eq!(left, Vec::<String>::new());
+        assert_eq!(left, Vec::<Left>::new());
     }
 }

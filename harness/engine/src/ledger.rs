@@ -2,37 +2,56 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use wi_model::target::Target;
+
+use crate::cluster::ObjectRef;
 
 /// Something that a run made or changed, as it can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub(crate) enum Owned {
     /// A Kubernetes object.
-    Object { api_version: String, kind: String, namespace: Option<String>, name: String },
+    Object(ObjectRef),
     /// A Kubernetes object that was taken away or changed and must be as it was.
     Restore {
-        object: serde_json::Value,
+        object: Value,
         /// For a webhook's registration, the namespace where it shows that the API server has noticed.
         #[serde(default)]
         noticed_in: Option<String>,
     },
     /// An Azure resource group with everything in it.
-    ResourceGroup { name: String },
-    /// A vault that stays behind in deleted state until it is purged.
-    DeletedVault { name: String, location: String },
-    /// An identity in a group that other cases use too.
-    Identity { group: String, name: String },
+    ResourceGroup {
+        name: String,
+        #[serde(default)]
+        made: Option<String>,
+    },
+    /// An identity in a resource group of the run.
+    Identity {
+        group: String,
+        name: String,
+        #[serde(default)]
+        made: Option<String>,
+    },
     /// A vault in such a group; deleted and purged.
-    Vault { group: String, name: String, location: String },
-    /// Application registrations by a name that is ours alone, written down before there is an object id.
-    NamedApplication { name: String },
-    /// An application registration, by object id.
-    Application { object_id: String },
+    Vault {
+        group: String,
+        name: String,
+        location: String,
+        #[serde(default)]
+        made: Option<String>,
+    },
+    /// An application registration with its service principal. `made` is also in its tags.
+    Application {
+        name: String,
+        #[serde(default)]
+        made: Option<String>,
+    },
 }
 
 impl Owned {
@@ -40,34 +59,71 @@ impl Owned {
     pub(crate) fn in_cluster(&self) -> bool {
         matches!(self, Owned::Object { .. } | Owned::Restore { .. })
     }
+
+    /// An application that is known by its object id alone, as a search finds it.
+    pub(crate) fn application(name: &str) -> Self {
+        Owned::Application { name: name.to_owned(), made: None }
+    }
 }
 
 impl std::fmt::Display for Owned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Owned::Object { kind, namespace: Some(namespace), name, .. } => write!(f, "{kind} {namespace}/{name}"),
-            Owned::Object { kind, name, .. } => write!(f, "{kind} {name}"),
-            Owned::Restore { object, .. } => {
-                let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
-                write!(f, "{} {}, to be put back", text(&object["kind"]), text(&object["metadata"]["name"]))
-            }
-            Owned::ResourceGroup { name } => write!(f, "resource group {name}"),
-            Owned::DeletedVault { name, .. } => write!(f, "deleted vault {name}"),
+            Owned::Object(object) => write!(f, "{object}"),
+            Owned::Restore { object, .. } => write!(f, "{}, to be put back", ObjectRef::of(object)),
+            Owned::ResourceGroup { name, .. } => write!(f, "resource group {name}"),
             Owned::Identity { name, .. } => write!(f, "identity {name}"),
             Owned::Vault { name, .. } => write!(f, "vault {name}"),
-            Owned::NamedApplication { name } => write!(f, "application {name}"),
-            Owned::Application { object_id } => write!(f, "application {object_id}"),
+            Owned::Application { name, .. } => write!(f, "application {name}"),
         }
     }
+}
+
+/// One thing in the ledger, with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) number: u64,
+    pub(crate) owned: Owned,
+    /// When it was written down, which is before it was made; `None` in ledgers of older versions.
+    pub(crate) written: Option<jiff::Timestamp>,
+    /// What the server called it when it answered our creation: a uid, an object id, a time of creation. Without it
+    /// nothing is known but that we were about to ask.
+    pub(crate) identity: Option<String>,
+    /// Of something to put back: what we were about to make of it, each time; `None` where we were about to take it away.
+    pub(crate) changes: Vec<Option<Value>>,
 }
 
 /// A line of the ledger.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "kebab-case")]
 enum Line {
-    Run { run: String, pid: u32, target: String, transient_cluster: bool, transient_azure: bool, started: String },
-    Owns { number: u64, owned: Owned },
-    Released { number: u64 },
+    Run {
+        run: String,
+        pid: u32,
+        target: String,
+        transient_cluster: bool,
+        transient_azure: bool,
+        started: String,
+    },
+    Owns {
+        number: u64,
+        owned: Owned,
+        #[serde(default)]
+        written: Option<jiff::Timestamp>,
+    },
+    /// The server said that it made it for us.
+    Made {
+        number: u64,
+        identity: String,
+    },
+    /// It is about to be changed, or taken away where `to` is nothing.
+    Changes {
+        number: u64,
+        to: Option<Value>,
+    },
+    Released {
+        number: u64,
+    },
 }
 
 /// The open ledger of a run. The file is locked while its owner lives.
@@ -113,7 +169,8 @@ impl Ledger {
         let path = folder.join("ledger.jsonl");
         let fault = |source| LedgerError { path: path.clone(), action: "opened", source };
         make_private(&folder).map_err(fault)?;
-        let file = File::options().create_new(true).append(true).open(&path).map_err(fault)?;
+        // What is to be put back may be anything, so the file is its owner's alone.
+        let file = File::options().create_new(true).append(true).mode(0o600).open(&path).map_err(fault)?;
         file.lock().map_err(fault)?;
         let ends = (target.cluster.transient, target.azure.transient);
         let ledger = Ledger { path: path.clone(), state: Mutex::new(State { file, next: 0 }), ends };
@@ -130,7 +187,7 @@ impl Ledger {
     }
 
     /// Writes down something that is about to be made. Only then may it be made.
-    pub(crate) fn owns(&self, owned: &Owned) -> Result<u64, LedgerError> {
+    pub(crate) fn owns(&self, owned: Owned) -> Result<Entry, LedgerError> {
         let number = match self.state.lock() {
             Ok(mut state) => {
                 state.next += 1;
@@ -138,10 +195,26 @@ impl Ledger {
             }
             Err(poisoned) => poisoned.into_inner().next,
         };
-        // What ends with the run is gone after a power cut as well: the disk need not have heard of it.
-        let ends = if owned.in_cluster() { self.ends.0 } else { self.ends.1 };
-        self.write(&Line::Owns { number, owned: owned.clone() }, !ends)?;
-        Ok(number)
+        let written = Some(jiff::Timestamp::now());
+        self.write(&Line::Owns { number, owned: owned.clone(), written }, !self.ends_with_run(&owned))?;
+        Ok(Entry { number, owned, written, identity: None, changes: Vec::new() })
+    }
+
+    /// What ends with the run is gone after a power cut as well: the disk need not have heard of it.
+    fn ends_with_run(&self, owned: &Owned) -> bool {
+        if owned.in_cluster() { self.ends.0 } else { self.ends.1 }
+    }
+
+    /// Writes down what the server called it when it made it for us. Where a power cut loses this line, the marks decide.
+    pub(crate) fn made(&self, entry: &mut Entry, identity: &str) -> Result<(), LedgerError> {
+        entry.identity = Some(identity.to_owned());
+        self.write(&Line::Made { number: entry.number, identity: identity.to_owned() }, false)
+    }
+
+    /// Writes down what is about to be made of something that is to be put back; only then may it be changed.
+    pub(crate) fn changes(&self, entry: &mut Entry, to: Option<Value>) -> Result<(), LedgerError> {
+        entry.changes.push(to.clone());
+        self.write(&Line::Changes { number: entry.number, to }, !self.ends_with_run(&entry.owned))
     }
 
     /// Writes down that it is gone.
@@ -193,7 +266,7 @@ pub(crate) struct Remains {
     /// What its target was called.
     pub(crate) target: String,
     /// What is still owned, the latest first, without what ended with the run.
-    pub(crate) owned: Vec<Owned>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// Reads a ledger that was left behind; `None` while its owner lives. A torn last line is what a kill leaves and is
@@ -204,22 +277,49 @@ pub(crate) fn remains(path: &Path) -> std::io::Result<Option<Remains>> {
         return Ok(None);
     }
     let mut remains = Remains::default();
-    let mut owned: Vec<(u64, Owned)> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut ended = (false, false);
     for line in BufReader::new(file).lines() {
+        let find = |entries: &mut [Entry], number: u64| entries.iter().position(|entry| entry.number == number);
         match serde_json::from_str(&line?) {
             Ok(Line::Run { run, target, transient_cluster, transient_azure, .. }) => {
                 (remains.run, remains.target) = (run, target);
                 ended = (transient_cluster, transient_azure);
             }
-            Ok(Line::Owns { number, owned: thing }) => owned.push((number, thing)),
-            Ok(Line::Released { number }) => owned.retain(|(n, _)| *n != number),
+            Ok(Line::Owns { number, owned, written }) => {
+                entries.push(Entry { number, owned, written, identity: None, changes: Vec::new() });
+            }
+            Ok(Line::Made { number, identity }) => {
+                if let Some(at) = find(&mut entries, number) {
+                    entries[at].identity = Some(identity);
+                }
+            }
+            Ok(Line::Changes { number, to }) => {
+                if let Some(at) = find(&mut entries, number) {
+                    entries[at].changes.push(to);
+                }
+            }
+            Ok(Line::Released { number }) => entries.retain(|entry| entry.number != number),
             Err(_) => {}
         }
     }
-    owned.retain(|(_, thing)| !if thing.in_cluster() { ended.0 } else { ended.1 });
-    remains.owned = owned.into_iter().rev().map(|(_, thing)| thing).collect();
+    entries.retain(|entry| !if entry.owned.in_cluster() { ended.0 } else { ended.1 });
+    entries.reverse();
+    remains.entries = entries;
     Ok(Some(remains))
+}
+
+/// Strikes entries out of a ledger that was left behind: they are settled.
+pub(crate) fn strike(path: &Path, numbers: &[u64]) -> std::io::Result<()> {
+    let mut file = File::options().append(true).open(path)?;
+    // A kill may have torn the last line.
+    let mut text = "\n".to_owned();
+    for number in numbers {
+        text.push_str(&serde_json::to_string(&Line::Released { number: *number })?);
+        text.push('\n');
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
 }
 
 #[cfg(test)]
@@ -248,29 +348,47 @@ mod tests {
     fn what_is_in_a_cluster_that_ended_with_its_run_does_not_remain() {
         let folder = tempfile::tempdir().unwrap();
         let open = open_on(folder.path(), true);
-        let group = Owned::ResourceGroup { name: "a".to_owned() };
-        open.owns(&group).unwrap();
-        open.owns(&Owned::Restore { object: serde_json::json!({}), noticed_in: None }).unwrap();
+        let group = Owned::ResourceGroup { name: "a".to_owned(), made: None };
+        open.owns(group.clone()).unwrap();
+        open.owns(Owned::Restore { object: serde_json::json!({}), noticed_in: None }).unwrap();
         let path = open.path.clone();
         drop(open);
         let remains = remains(&path).unwrap().unwrap();
-        assert_eq!((remains.run.as_str(), remains.owned), ("r1", vec![group]));
+        let owned: Vec<Owned> = remains.entries.into_iter().map(|entry| entry.owned).collect();
+        assert_eq!((remains.run.as_str(), owned), ("r1", vec![group]));
     }
 
     #[test]
     fn what_was_not_released_remains_latest_first_and_a_torn_line_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let open = ledger(folder.path());
-        let group = |name: &str| Owned::ResourceGroup { name: name.to_owned() };
-        let first = open.owns(&group("a")).unwrap();
-        open.owns(&group("b")).unwrap();
-        open.owns(&group("c")).unwrap();
-        open.released(first).unwrap();
+        let group = |name: &str| Owned::ResourceGroup { name: name.to_owned(), made: None };
+        let first = open.owns(group("a")).unwrap();
+        let mut second = open.owns(group("b")).unwrap();
+        open.owns(group("c")).unwrap();
+        open.released(first.number).unwrap();
+        open.made(&mut second, "its-id").unwrap();
         let path = open.path.clone();
         drop(open);
         let mut file = File::options().append(true).open(&path).unwrap();
         file.write_all(b"{\"line\":\"owns\",\"num").unwrap();
         drop(file);
-        assert_eq!(remains(&path).unwrap().unwrap().owned, [group("c"), group("b")]);
+        let left = |entry: &Entry| (entry.owned.clone(), entry.identity.clone());
+        let entries = remains(&path).unwrap().unwrap().entries;
+        let expected = [(group("c"), None), (group("b"), Some("its-id".to_owned()))];
+        assert_eq!(entries.iter().map(left).collect::<Vec<_>>(), expected);
+        strike(&path, &[entries[0].number]).unwrap();
+        assert_eq!(remains(&path).unwrap().unwrap().entries, entries[1..]);
+    }
+
+    #[test]
+    fn a_ledger_of_an_older_version_proves_nothing_but_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.jsonl");
+        let object = r#"{"line":"owns","number":1,"owned":{"what":"object","api_version":"v1","kind":"Namespace","namespace":null,"name":"n"}}"#;
+        std::fs::write(&path, object).unwrap();
+        let entries = remains(&path).unwrap().unwrap().entries;
+        assert_eq!((entries[0].owned.to_string().as_str(), entries[0].written), ("Namespace n", None));
+        assert_eq!(entries[0].identity, None);
     }
 }

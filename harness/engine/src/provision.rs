@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use wi_model::evidence::{Credential, Facts, Principal};
+use wi_model::evidence::{Credential, Facts, Principal, RefusalEvidence};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::{Located, Text};
 use wi_model::plan::Case;
@@ -19,7 +19,8 @@ use wi_model::template::Bindings;
 
 use crate::azure::{Azure, Chosen};
 use crate::bindings::{Names, resolve};
-use crate::cluster::{self, Cluster, Created, sentence};
+use crate::cluster::{self, Cluster, Created, ObjectRef, sentence};
+use crate::existing::{change_existing, somebody_elses};
 use crate::lease::Lease;
 use crate::ledger::{Ledger, Owned};
 use crate::webhook;
@@ -132,8 +133,13 @@ impl Ground<'_> {
             if let ClusterState::Policy(policy) = &state.value {
                 self.policy(policy, &namespace, &case.id, lease).await?;
             }
+            let existing = matches!(&state.value, ClusterState::Manifests(manifests) if manifests.existing);
             for object in objects_of(state, &namespace) {
-                objects.push(self.create(object, &namespace, lease).await?);
+                match self.create(object, &namespace, existing, lease).await? {
+                    Made::Stored(pair) => objects.push(*pair),
+                    // A refusal blocks the case.
+                    Made::Refused(what, refused) => return Err(refused_line(&what, &refused)),
+                }
             }
         }
         if !self.exchanges_are_seen {
@@ -183,28 +189,33 @@ impl Ground<'_> {
                 _ => self.group.beside(self, names.suffix(), lease).await?,
             };
             let name = named.unwrap_or_else(|| names.identity(handle));
-            let owned = Owned::Identity { group: group.clone(), name: name.clone() };
+            let made = jiff::Timestamp::now().to_string();
+            let owned = Owned::Identity { group: group.clone(), name: name.clone(), made: Some(made.clone()) };
             lease.take(owned).map_err(|error| sentence(&error))?;
             let chosen = Chosen::of(identity.client_id.as_ref(), identity.principal_id.as_ref());
-            let principal =
-                self.azure.arm().put_identity(&group, &name, &chosen).await.map_err(|error| error.to_string())?;
+            let principal = self.azure.arm().make_identity(&group, &name, self.run_id, &made, &chosen).await;
+            let Some(principal) = principal.map_err(|error| error.to_string())? else {
+                lease.forget().map_err(|error| sentence(&error))?;
+                return Err(format!("identity {name} is there already and is somebody else's, so it is left alone"));
+            };
+            lease.made(&principal.principal_id).map_err(|error| sentence(&error))?;
+            let confirmed = self.azure.arm().confirm_identity(&group, &name, &made).await;
+            confirmed.map_err(|error| error.to_string())?;
             chosen.check(handle, &principal)?;
             bindings.insert(format!("{handle}.group"), group);
             bind(bindings, facts, handle, &name, principal);
         }
         for (handle, wanted) in &azure.service_principals {
             let prefix = &self.azure.target().marks.prefix;
-            let ours = names.application(prefix, handle);
-            let name = wanted.name.as_ref().map_or_else(|| ours.clone(), |name| name.value.clone());
-            if name == ours {
-                lease.take(Owned::NamedApplication { name: ours }).map_err(|error| sentence(&error))?;
-            }
+            let name =
+                wanted.name.as_ref().map_or_else(|| names.application(prefix, handle), |name| name.value.clone());
+            let made_at = jiff::Timestamp::now().to_string();
+            let owned = Owned::Application { name: name.clone(), made: Some(made_at.clone()) };
+            lease.take(owned).map_err(|error| sentence(&error))?;
             let chosen = Chosen::of(wanted.client_id.as_ref(), wanted.principal_id.as_ref());
-            let (object_id, app_id) =
-                self.azure.graph().register(&name, &chosen).await.map_err(|error| error.to_string())?;
-            if wanted.name.is_some() {
-                lease.take(Owned::Application { object_id: object_id.clone() }).map_err(|error| sentence(&error))?;
-            }
+            let registered = self.azure.graph().register(&name, self.run_id, &made_at, &chosen).await;
+            let (object_id, app_id) = registered.map_err(|error| error.to_string())?;
+            lease.made(&object_id).map_err(|error| sentence(&error))?;
             let made = self.azure.graph().add_service_principal(object_id, app_id, &chosen).await;
             let made = made.map_err(|error| error.to_string())?;
             chosen.check(handle, &made.principal)?;
@@ -317,54 +328,68 @@ impl Ground<'_> {
         more: &BTreeMap<String, Text>,
         lease: &mut Lease,
     ) -> Result<(), String> {
-        if self.cluster.wait_for_namespace(name, RUN_LABEL, self.cancel).await? {
-            return Err(format!(
-                "namespace {name} is there already; it must be the case's own: delete it, or run `sweep` if a killed run left it"
-            ));
-        }
         let mut labels = json!({ CASE_LABEL: label(case_id) });
         for (key, value) in more {
             labels[key] = value.value.clone().into();
         }
-        self.create(cluster::namespace(name, labels), name, lease).await.map(|_| ())
+        let namespace = cluster::namespace(name, labels);
+        // Another run may want the same name at the same moment; it has it until its case is over.
+        for _ in 0..TURNS {
+            if self.cluster.wait_for_namespace(name, RUN_LABEL, self.cancel).await? {
+                break;
+            }
+            match self.create(namespace.clone(), name, false, lease).await? {
+                Made::Stored(_) => return Ok(()),
+                Made::Refused(_, refused) if refused.status == 409 => {}
+                Made::Refused(what, refused) => return Err(refused_line(&what, &refused)),
+            }
+        }
+        Err(format!(
+            "namespace {name} is there already; it must be the case's own: delete it, or run `sweep` if a killed run left it"
+        ))
     }
 
-    /// Creates one object of the given state; a refusal blocks the case.
-    async fn create(&self, mut object: Value, own: &str, lease: &mut Lease) -> Result<(Value, Value), String> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        if object["kind"] == "Namespace" {
-            // By this label a webhook that was installed for one run leaves other runs' pods alone.
+    /// Creates one object of the given state, and brings what it needs. One that is somebody else's is changed only where the
+    /// scenario says that it may be there.
+    async fn create(&self, mut object: Value, own: &str, existing: bool, lease: &mut Lease) -> Result<Made, String> {
+        let named = ObjectRef::of(&object);
+        let is_namespace = named.kind == "Namespace";
+        if is_namespace && named.name == own && lease.owns_namespace(own) {
+            // The case's own namespace, handed in as a manifest: what it adds is merged in.
             object["metadata"]["labels"][RUN_LABEL] = label(self.run_id).into();
-        }
-        let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-        if kind == "Namespace"
-            && name == own
-            && self.cluster.has_namespace(own).await.map_err(|error| sentence(&error))?
-        {
             self.cluster.adopt_namespace(&object).await?;
-            return Ok((object.clone(), object));
+            return Ok(Made::Stored(Box::new((object.clone(), object))));
         }
-        let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
-        let owned = Owned::Object {
-            api_version: text(&object["apiVersion"]),
-            kind: kind.clone(),
-            namespace,
-            name: name.clone(),
-        };
-        lease.take(owned).map_err(|error| sentence(&error))?;
-        let stored = match self.cluster.create(&object).await? {
+        if existing && let Some(found) = somebody_elses(self.cluster, &named, lease).await? {
+            let stored = change_existing(self.cluster, &found, &object, lease).await?;
+            return Ok(Made::Stored(Box::new((object, stored))));
+        }
+        lease.mark(self.cluster, &mut object).await;
+        let stored = match lease.create(self.cluster, &object).await? {
             Created::Stored(stored) => stored,
-            Created::Refused(refused) => {
-                return Err(format!("{kind} {name} was refused: {} {}", refused.status, refused.message));
-            }
+            Created::Refused(refused) => return Ok(Made::Refused(named.to_string(), refused)),
         };
-        if kind == "Namespace" {
-            self.cluster.furnish(&name, self.pods, self.cancel).await?;
+        if is_namespace {
+            self.cluster.furnish(&named.name, self.pods, self.cancel).await?;
         }
-        Ok((object, stored))
+        Ok(Made::Stored(Box::new((object, stored))))
     }
 }
 
+/// What became of an object of the given state.
+enum Made {
+    /// As sent and as stored.
+    Stored(Box<(Value, Value)>),
+    /// Which it is, and what the API server said.
+    Refused(String, RefusalEvidence),
+}
+
+fn refused_line(what: &str, refused: &RefusalEvidence) -> String {
+    format!("{what} was refused: {} {}", refused.status, refused.message)
+}
+
+/// How often a namespace is waited for that another run has, and got again before us.
+const TURNS: u32 = 20;
 /// How many federated credentials Azure takes on one identity.
 const MOST_FEDERATED: usize = 20;
 

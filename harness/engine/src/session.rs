@@ -15,6 +15,7 @@ use crate::case::{self, CaseOptions, Event};
 use crate::cluster::{Cluster, sentence};
 use crate::ledger::Ledger;
 use crate::provision::Group;
+use crate::undo::Left;
 use crate::webhook::{self, WEBHOOK};
 
 /// A connected target for one run.
@@ -30,7 +31,7 @@ pub struct Session {
     /// What the webhooks behind Services were started with, by namespace and name of the Service.
     pub(crate) webhook_values: tokio::sync::Mutex<BTreeMap<(String, String), BTreeMap<String, String>>>,
     environment: Environment,
-    left: Mutex<Vec<String>>,
+    left: Mutex<Vec<Left>>,
 }
 
 /// What was found out while connecting.
@@ -185,7 +186,7 @@ impl Session {
         case::run(self, case, options, on_event).await
     }
 
-    pub(crate) fn leave_behind(&self, left: &[String]) {
+    pub(crate) fn leave_behind(&self, left: &[Left]) {
         if let Ok(mut all) = self.left.lock() {
             all.extend_from_slice(left);
         }
@@ -214,14 +215,17 @@ impl Session {
             left.clear();
         }
         if !self.target.azure.transient && !self.azure.has_ended() {
-            left.extend(self.group.remove(&self.azure.uncancelled(), &self.ledger).await);
+            let spared =
+                left.iter().filter(|left| left.why.is_settled()).filter_map(|left| left.within.clone()).collect();
+            left.extend(self.group.remove(&self.azure.uncancelled(), &self.ledger, &self.run_id, spared).await);
         }
-        if left.is_empty()
-            && let Err(error) = self.ledger.close()
-        {
-            left.push(sentence(&error));
+        // What is not ours is told once; a sweep has nothing more to do about it.
+        let settled = left.iter().all(|left| left.why.is_settled());
+        let mut told: Vec<String> = left.iter().map(ToString::to_string).collect();
+        if settled && let Err(error) = self.ledger.close() {
+            told.push(sentence(&error));
         }
-        left
+        told
     }
 }
 

@@ -7,9 +7,8 @@ use tokio_util::sync::CancellationToken;
 use wi_model::injection;
 use wi_model::scenario::WebhookState;
 
-use crate::cluster::{Cluster, Created, sentence};
+use crate::cluster::{Cluster, Created, ObjectRef, sentence};
 use crate::lease::Lease;
-use crate::ledger::Owned;
 use crate::settle;
 
 /// The name by which the webhook registers, whoever installed it.
@@ -21,6 +20,8 @@ const NOTICED: Duration = Duration::from_secs(10);
 
 /// How long a webhook may take until it shows what it makes of a pod.
 const SHOWN: Duration = Duration::from_secs(5);
+/// How often a registration is read again that somebody else changed in the meantime.
+const LOOKS: u32 = 5;
 
 /// The webhook's installation, as a case changes it.
 pub(crate) struct Installation<'a> {
@@ -41,42 +42,57 @@ impl Installation<'_> {
         if state == WebhookState::Installed {
             return self.put_back(lease).await;
         }
+        for _ in 0..LOOKS {
+            if self.set_once(state, lease).await? {
+                let as_wanted = |asked: Asked| match state {
+                    WebhookState::Absent | WebhookState::Elsewhere => asked == Asked::Unmutated,
+                    WebhookState::Unreachable | WebhookState::Untrusted => asked == Asked::Refused,
+                    WebhookState::Installed | WebhookState::Upgraded => asked == Asked::Mutated,
+                };
+                wait_noticed(self.cluster, self.namespace, self.cancel, as_wanted).await;
+                return Ok(());
+            }
+        }
+        Err(format!("webhook {WEBHOOK}: its registration was changed {LOOKS} times while it was to be changed"))
+    }
+
+    /// Changes the registrations as they are found; `false` where one of them was changed by somebody else meanwhile.
+    async fn set_once(&self, state: WebhookState, lease: &mut Lease) -> Result<bool, String> {
         let found = self.cluster.webhook_configurations(WEBHOOK, self.registration).await;
         let configurations = found.map_err(|error| sentence(&error))?;
         if state != WebhookState::Absent && configurations.is_empty() {
             return Err(format!("no webhook {WEBHOOK} is registered, so none can be changed"));
         }
-        let remembered = lease.to_restore();
-        for configuration in configurations {
+        for before in configurations {
+            let wanted = match state {
+                WebhookState::Absent => None,
+                WebhookState::Unreachable => Some(self.misdirected(&before, lease).await?),
+                WebhookState::Untrusted => Some(distrusted(&before)?),
+                WebhookState::Upgraded => Some(self.upgraded(&before)?),
+                WebhookState::Elsewhere => Some(confined(&before)),
+                WebhookState::Installed => Some(before.clone()),
+            };
             // What is put back is what was there before the case's first change, and only that.
-            if !remembered.iter().any(|known| known["metadata"]["name"] == configuration["metadata"]["name"]) {
-                let noticed_in = Some(self.namespace.to_owned());
-                let restore = Owned::Restore { object: configuration.clone(), noticed_in };
-                lease.take(restore).map_err(|error| sentence(&error))?;
-            }
-            match state {
-                WebhookState::Absent => self.withdraw(&configuration).await?,
-                WebhookState::Unreachable => self.misdirect(configuration, lease).await?,
-                WebhookState::Untrusted => self.distrust(configuration).await?,
-                WebhookState::Upgraded => self.upgrade(&configuration).await?,
-                WebhookState::Elsewhere => self.confine(configuration).await?,
-                WebhookState::Installed => {}
+            lease
+                .remember(&before, wanted.clone(), Some(self.namespace.to_owned()))
+                .map_err(|error| sentence(&error))?;
+            let changed = match &wanted {
+                Some(wanted) => self.cluster.replace(wanted).await,
+                None => self.cluster.delete_exactly(&ObjectRef::of(&before), &before).await,
+            };
+            match changed {
+                Err(kube::Error::Api(status)) if status.code == 409 => return Ok(false),
+                outcome => outcome.map_err(|error| sentence(&error))?,
             }
         }
-        let as_wanted = |asked: Asked| match state {
-            WebhookState::Absent | WebhookState::Elsewhere => asked == Asked::Unmutated,
-            WebhookState::Unreachable | WebhookState::Untrusted => asked == Asked::Refused,
-            WebhookState::Installed | WebhookState::Upgraded => asked == Asked::Mutated,
-        };
-        wait_noticed(self.cluster, self.namespace, self.cancel, as_wanted).await;
-        Ok(())
+        Ok(true)
     }
 
     /// Brings it back as it was before the case's first change, which the lease remembers.
     async fn put_back(&self, lease: &Lease) -> Result<(), String> {
         let before = lease.to_restore();
-        for configuration in &before {
-            self.cluster.restore(configuration).await.map_err(|error| sentence(&error))?;
+        for (configuration, changes) in &before {
+            self.cluster.put_back(configuration, changes).await.map_err(|why| why.to_string())?;
         }
         if !before.is_empty() {
             wait_noticed(self.cluster, self.namespace, self.cancel, |asked| asked == Asked::Mutated).await;
@@ -84,69 +100,59 @@ impl Installation<'_> {
         Ok(())
     }
 
-    /// Registers the next version in place of this one.
-    async fn upgrade(&self, configuration: &Value) -> Result<(), String> {
-        let next = self.upgrade.ok_or("this webhook has no next version to upgrade to")?;
-        let mut next = next.clone();
-        next["metadata"]["name"] = configuration["metadata"]["name"].clone();
-        self.cluster.restore(&next).await.map_err(|error| sentence(&error))
-    }
-
-    /// Has the API server expect a certificate of somebody else.
-    async fn distrust(&self, mut configuration: Value) -> Result<(), String> {
-        use base64::Engine as _;
-        let bundle = base64::engine::general_purpose::STANDARD.encode(crate::provision::foreign_authority()?);
-        for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
-            webhook["clientConfig"]["caBundle"] = bundle.clone().into();
+    /// The registration of the next version in place of this one.
+    fn upgraded(&self, before: &Value) -> Result<Value, String> {
+        let mut next = self.upgrade.ok_or("this webhook has no next version to upgrade to")?.clone();
+        for field in ["name", "uid", "resourceVersion"] {
+            next["metadata"][field] = before["metadata"][field].clone();
         }
-        self.cluster.restore(&configuration).await.map_err(|error| sentence(&error))
+        Ok(next)
     }
 
-    /// Confines it to namespaces that carry a label which the case's own has not.
-    async fn confine(&self, mut configuration: Value) -> Result<(), String> {
-        for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
-            webhook["namespaceSelector"]["matchLabels"]["wi-conformance/included"] = "true".into();
-        }
-        self.cluster.restore(&configuration).await.map_err(|error| sentence(&error))
-    }
-
-    async fn withdraw(&self, configuration: &Value) -> Result<(), String> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (api_version, kind) = (text(&configuration["apiVersion"]), text(&configuration["kind"]));
-        let name = text(&configuration["metadata"]["name"]);
-        self.cluster.remove(&api_version, &kind, None, &name).await.map_err(|error| sentence(&error))
-    }
-
-    /// Leads the registration to a Service without a pod. The webhook's own Service may have other registrations, and an
-    /// API server goes on using a connection that it has: to a Service that it never saw, it has none.
-    async fn misdirect(&self, mut configuration: Value, lease: &mut Lease) -> Result<(), String> {
+    /// Led to a Service without a pod. The webhook's own Service may have other registrations, and an API server goes on
+    /// using a connection that it has: to a Service that it never saw, it has none.
+    async fn misdirected(&self, before: &Value, lease: &mut Lease) -> Result<Value, String> {
+        let mut configuration = before.clone();
         for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
             let service = &mut webhook["clientConfig"]["service"];
             let Some(namespace) = service["namespace"].as_str().map(str::to_owned) else {
                 return Err("the webhook is registered by URL, so it has no Service to lead astray".to_owned());
             };
             let port = service["port"].as_u64().unwrap_or(443);
-            let nobody = json!({
+            let mut nobody = json!({
                 "apiVersion": "v1", "kind": "Service", "metadata": { "name": self.name, "namespace": namespace },
                 "spec": { "selector": { "wi-conformance/nobody": "true" }, "ports": [{ "port": port }] },
             });
-            lease
-                .take(Owned::Object {
-                    api_version: "v1".into(),
-                    kind: "Service".into(),
-                    namespace: Some(namespace),
-                    name: self.name.to_owned(),
-                })
-                .map_err(|error| sentence(&error))?;
-            if let Created::Refused(refused) = self.cluster.create(&nobody).await?
-                && refused.status != 409
-            {
-                return Err(format!("Service {} was refused: {} {}", self.name, refused.status, refused.message));
+            if !lease.owns(&ObjectRef::of(&nobody)) {
+                lease.mark(self.cluster, &mut nobody).await;
+                if let Created::Refused(refused) = lease.create(self.cluster, &nobody).await? {
+                    return Err(format!("Service {} was refused: {} {}", self.name, refused.status, refused.message));
+                }
             }
             service["name"] = self.name.into();
         }
-        self.cluster.restore(&configuration).await.map_err(|error| sentence(&error))
+        Ok(configuration)
     }
+}
+
+/// With a certificate authority of somebody else.
+fn distrusted(before: &Value) -> Result<Value, String> {
+    use base64::Engine as _;
+    let mut configuration = before.clone();
+    let bundle = base64::engine::general_purpose::STANDARD.encode(crate::provision::foreign_authority()?);
+    for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
+        webhook["clientConfig"]["caBundle"] = bundle.clone().into();
+    }
+    Ok(configuration)
+}
+
+/// Confined to namespaces that carry a label which the case's own has not.
+fn confined(before: &Value) -> Value {
+    let mut configuration = before.clone();
+    for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
+        webhook["namespaceSelector"]["matchLabels"]["wi-conformance/included"] = "true".into();
+    }
+    configuration
 }
 
 /// What an API server does with a labelled pod.

@@ -41,11 +41,13 @@ pub enum Capability {
     ChosenIds,
     /// A case may have a cluster whose issuer it states.
     ChosenIssuer,
+    /// Objects of the cluster that were there before may be changed or taken away by a case that says so, and are put back.
+    ExistingObjects,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 16] = [
+    pub const ALL: [Capability; 17] = [
         Capability::RunsPods,
         Capability::RunsProxy,
         Capability::Webhook,
@@ -62,6 +64,7 @@ impl Capability {
         Capability::AzureFaults,
         Capability::ChosenIds,
         Capability::ChosenIssuer,
+        Capability::ExistingObjects,
     ];
 
     /// The word used in scenario and target files.
@@ -83,6 +86,7 @@ impl Capability {
             Capability::AzureFaults => "azure-faults",
             Capability::ChosenIds => "chosen-ids",
             Capability::ChosenIssuer => "chosen-issuer",
+            Capability::ExistingObjects => "existing-objects",
         }
     }
 }
@@ -106,7 +110,8 @@ impl Capability {
             | Capability::IssuerControl
             | Capability::AzureFaults
             | Capability::ChosenIds
-            | Capability::ChosenIssuer => self.to_string(),
+            | Capability::ChosenIssuer
+            | Capability::ExistingObjects => self.to_string(),
         }
     }
 }

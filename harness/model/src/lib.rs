@@ -14,6 +14,7 @@ pub mod judge;
 pub mod located;
 pub mod manifest;
 pub mod mutation;
+pub mod named;
 pub mod parse;
 pub mod path;
 pub mod plan;

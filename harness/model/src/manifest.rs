@@ -63,6 +63,36 @@ pub fn check_object(object: &Value) -> Result<(), String> {
     if name("name") || name("generateName") { Ok(()) } else { Err("`metadata.name` is missing".to_owned()) }
 }
 
+/// Kubernetes' own kinds that live in no namespace.
+pub fn cluster_scoped(kind: &str) -> bool {
+    matches!(
+        kind,
+        "Namespace"
+            | "Node"
+            | "PersistentVolume"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "PriorityClass"
+            | "StorageClass"
+            | "CSIDriver"
+            | "CSINode"
+            | "VolumeAttachment"
+            | "IngressClass"
+            | "RuntimeClass"
+            | "APIService"
+            | "CertificateSigningRequest"
+            | "FlowSchema"
+            | "PriorityLevelConfiguration"
+            | "CustomResourceDefinition"
+            | "MutatingWebhookConfiguration"
+            | "ValidatingWebhookConfiguration"
+            | "MutatingAdmissionPolicy"
+            | "MutatingAdmissionPolicyBinding"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

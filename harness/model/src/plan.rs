@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 pub use foresight::{Kinds, Offer, foresee};
 
 use crate::capability::Capability;
+use crate::named;
 use crate::parse;
 use crate::scenario::expectation::Subject;
 use crate::scenario::{ClusterState, Expectation, MetadataOutcome, Scenario, Step, WebhookState};
@@ -91,6 +92,9 @@ impl Case {
                 _ => {}
             }
         }
+        if named::foreign(scenario).iter().any(|foreign| foreign.said) {
+            needs.insert(Capability::ExistingObjects);
+        }
         let asked: Vec<&str> = scenario
             .when
             .iter()
@@ -171,7 +175,12 @@ fn version(text: &str) -> (u32, u32) {
 /// Decides for one case. Needs are learned before anything is touched.
 pub fn decide(case: &Case, capabilities: &BTreeSet<Capability>) -> Decision {
     let missing: Vec<Capability> = case.needs().difference(capabilities).copied().collect();
-    if missing.is_empty() { Decision::Runs } else { Decision::NotApplicable { missing } }
+    let unsaid = named::unsaid(&case.scenario);
+    match (missing.is_empty(), unsaid.is_empty()) {
+        (true, true) => Decision::Runs,
+        (true, false) => Decision::Unsuited { why: unsaid.join("; ") },
+        (false, _) => Decision::NotApplicable { missing },
+    }
 }
 
 /// Whether a case is selected: its id holds one of the filters, or is one of them when `exact`. No filter selects all.

@@ -19,6 +19,7 @@ use futures::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::kind::CLUSTER_LABEL;
 use crate::patience;
 
 /// How long the engine may take to answer at all.
@@ -32,6 +33,34 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How much of a container's words is kept, in bytes; older ones are forgotten first.
 const KEPT_WORDS: usize = 4096;
+
+/// On what a run makes: which run.
+pub(crate) const RUN_LABEL: &str = "wi-conformance.run";
+
+/// A container that is there.
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// The run that its label names.
+    pub(crate) run: Option<String>,
+    pub(crate) created: Option<jiff::Timestamp>,
+    /// Folders of this machine that it was given.
+    pub(crate) mounts: Vec<String>,
+}
+
+/// A network that is there.
+pub(crate) struct Network {
+    pub(crate) id: String,
+    /// Whether containers are on it.
+    pub(crate) used: bool,
+}
+
+/// An image that is there.
+pub(crate) struct LocalImage {
+    pub(crate) id: String,
+    /// The run that its label names.
+    pub(crate) run: Option<String>,
+}
 
 /// A Docker engine that answers.
 #[derive(Clone)]
@@ -48,6 +77,14 @@ pub(crate) struct Wanted<'a> {
     pub(crate) labels: HashMap<String, String>,
     /// Ports to reach from this machine, at addresses of the engine's choice.
     pub(crate) ports: &'a [u16],
+}
+
+/// Why no container was made.
+pub(crate) enum NotCreated {
+    /// Another one has its name.
+    Taken(String),
+    /// Anything else.
+    Failed(String),
 }
 
 /// A container that runs.
@@ -136,11 +173,7 @@ impl Docker {
 
     /// Whether an image is here.
     pub(crate) async fn has_image(&self, name: &str) -> Result<bool, String> {
-        match self.engine.inspect_image(name).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(format!("Docker: image {name}: {}", crate::exit::chain(&error))),
-        }
+        Ok(self.image(name).await?.is_some())
     }
 
     /// Pulls an image.
@@ -165,15 +198,17 @@ impl Docker {
         }
     }
 
-    /// Starts a container that vanishes when its program ends.
-    pub(crate) async fn start(&self, wanted: Wanted<'_>) -> Result<(Running, Words), String> {
-        let fault = |error: Error| format!("container {}: {}", wanted.name, crate::exit::chain(&error));
+    /// Makes a container that vanishes when its program ends, and gives back its id.
+    ///
+    /// # Errors
+    /// Another one has its name, or something else is wrong.
+    pub(crate) async fn create(&self, wanted: &Wanted<'_>) -> Result<String, NotCreated> {
         let binding = || Some(vec![PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: None }]);
         let port = |port: &u16| format!("{port}/tcp");
         let body = ContainerCreateBody {
             image: Some(wanted.image.to_owned()),
-            cmd: Some(wanted.command),
-            labels: Some(wanted.labels),
+            cmd: Some(wanted.command.clone()),
+            labels: Some(wanted.labels.clone()),
             exposed_ports: Some(wanted.ports.iter().map(port).collect()),
             host_config: Some(HostConfig {
                 auto_remove: Some(true),
@@ -184,12 +219,22 @@ impl Docker {
             ..ContainerCreateBody::default()
         };
         let options = CreateContainerOptionsBuilder::default().name(wanted.name).build();
-        self.engine.create_container(Some(options), body).await.map_err(fault)?;
+        let created = self.engine.create_container(Some(options), body).await;
+        created.map(|created| created.id).map_err(|error| {
+            let why = format!("container {}: {}", wanted.name, crate::exit::chain(&error));
+            let taken = matches!(error, Error::DockerResponseServerError { status_code: 409, .. });
+            if taken { NotCreated::Taken(why) } else { NotCreated::Failed(why) }
+        })
+    }
+
+    /// Starts a container that was made.
+    pub(crate) async fn start(&self, id: &str, wanted: &Wanted<'_>) -> Result<(Running, Words), String> {
+        let fault = |error: Error| format!("container {}: {}", wanted.name, crate::exit::chain(&error));
         // A container that vanishes takes its log along, so its words are listened to from the start.
         let listen = AttachContainerOptionsBuilder::default().stdout(true).stderr(true).stream(true).build();
-        let said = Words::of(self.engine.attach_container(wanted.name, Some(listen)).await.map_err(fault)?.output);
-        self.engine.start_container(wanted.name, None::<StartContainerOptions>).await.map_err(fault)?;
-        match self.running(wanted.name, wanted.network, wanted.ports).await? {
+        let said = Words::of(self.engine.attach_container(id, Some(listen)).await.map_err(fault)?.output);
+        self.engine.start_container(id, None::<StartContainerOptions>).await.map_err(fault)?;
+        match self.running(id, wanted.network, wanted.ports).await? {
             Some(running) => Ok((running, said)),
             None => Err(format!("container {} ended at once; {}", wanted.name, said.last().await)),
         }
@@ -232,6 +277,61 @@ impl Docker {
             Some(Err(error)) if is_missing(&error) => None,
             // An engine that has gone knows no end; the container may well run on.
             Some(Err(_)) | None => std::future::pending().await,
+        }
+    }
+
+    /// A container, if it is there.
+    pub(crate) async fn container(&self, name: &str) -> Result<Option<Container>, String> {
+        let found = match self.engine.inspect_container(name, None::<InspectContainerOptions>).await {
+            Ok(found) => found,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(format!("container {name}: {}", crate::exit::chain(&error))),
+        };
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        Ok(Some(Container {
+            id: found.id.unwrap_or_default(),
+            name: name.to_owned(),
+            run: labels.get(RUN_LABEL).cloned(),
+            created: found.created.and_then(|time| time.parse().ok()),
+            mounts: found.mounts.into_iter().flatten().filter_map(|mount| mount.source).collect(),
+        }))
+    }
+
+    /// The containers of a kind cluster's nodes, whether they run or not.
+    pub(crate) async fn nodes_of(&self, cluster: &str) -> Result<Vec<Container>, String> {
+        let options = ListContainersOptionsBuilder::default().all(true).build();
+        let all = self.engine.list_containers(Some(options)).await.map_err(|error| crate::exit::chain(&error))?;
+        let is_node = |one: &ContainerSummary| {
+            one.labels.as_ref().and_then(|labels| labels.get(CLUSTER_LABEL)).is_some_and(|name| name == cluster)
+        };
+        let mut nodes = Vec::new();
+        for id in all.into_iter().filter(is_node).filter_map(|one| one.id) {
+            nodes.extend(self.container(&id).await?);
+        }
+        Ok(nodes)
+    }
+
+    /// A network, if it is there.
+    pub(crate) async fn network(&self, name: &str) -> Result<Option<Network>, String> {
+        match self.engine.inspect_network(name, None::<bollard::query_parameters::InspectNetworkOptions>).await {
+            Ok(found) => Ok(Some(Network {
+                id: found.id.unwrap_or_default(),
+                used: found.containers.is_some_and(|containers| !containers.is_empty()),
+            })),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(format!("network {name}: {}", crate::exit::chain(&error))),
+        }
+    }
+
+    /// An image, if it is there.
+    pub(crate) async fn image(&self, name: &str) -> Result<Option<LocalImage>, String> {
+        match self.engine.inspect_image(name).await {
+            Ok(found) => {
+                let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+                Ok(Some(LocalImage { id: found.id.unwrap_or_default(), run: labels.get(RUN_LABEL).cloned() }))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(format!("image {name}: {}", crate::exit::chain(&error))),
         }
     }
 
@@ -278,15 +378,6 @@ impl Docker {
     pub(crate) async fn containers(&self) -> Result<Vec<ContainerSummary>, String> {
         let options = ListContainersOptionsBuilder::default().build();
         self.engine.list_containers(Some(options)).await.map_err(|error| crate::exit::chain(&error))
-    }
-
-    /// Whether a network is there.
-    pub(crate) async fn has_network(&self, name: &str) -> Result<bool, String> {
-        match self.engine.inspect_network(name, None::<bollard::query_parameters::InspectNetworkOptions>).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(crate::exit::chain(&error)),
-        }
     }
 
     /// Removes a network, unless somebody uses it.

@@ -10,7 +10,7 @@ use serde_json::json;
 use wi_model::secret::Secret;
 use wi_model::target::{AzureTarget, Credential};
 
-use super::docker::{Docker, Wanted, Words};
+use super::docker::{Docker, NotCreated, RUN_LABEL, Wanted, Words};
 use super::files;
 use super::holdings::{Held, Holdings};
 use super::lifeline::Lifeline;
@@ -93,7 +93,7 @@ impl Start<'_> {
     /// # Errors
     /// One line.
     pub(crate) async fn start(self, holdings: &tokio::sync::Mutex<Holdings>) -> Result<Emulator, String> {
-        holdings.lock().await.take(Held::Container { name: self.name.clone() })?;
+        let number = holdings.lock().await.take(Held::Container { name: self.name.clone() })?;
         let any = |port: u16| format!("{}:{port}", Ipv4Addr::UNSPECIFIED);
         let mut command: Vec<String> =
             ["--listen", &any(TLS), "--control", &any(CONTROL), "--state-out", STATE].map(str::to_owned).into();
@@ -106,10 +106,19 @@ impl Start<'_> {
             command.extend(["--lifeline".to_owned(), any(LIFELINE)]);
             ports.push(LIFELINE);
         }
-        let labels = HashMap::from([("wi-conformance.run".to_owned(), self.run_id.to_owned())]);
+        let labels = HashMap::from([(RUN_LABEL.to_owned(), self.run_id.to_owned())]);
         let wanted =
             Wanted { name: &self.name, image: self.image, command, network: self.network, labels, ports: &ports };
-        let (running, words) = self.docker.start(wanted).await?;
+        let id = match self.docker.create(&wanted).await {
+            Ok(id) => id,
+            Err(NotCreated::Taken(why)) => {
+                holdings.lock().await.forget(number)?;
+                return Err(format!("{why}; it is somebody else's, so it is left alone"));
+            }
+            Err(NotCreated::Failed(why)) => return Err(why),
+        };
+        holdings.lock().await.made(number, [id.clone()])?;
+        let (running, words) = self.docker.start(&id, &wanted).await?;
         let lifeline = match running.published.get(&LIFELINE) {
             Some(address) => match Lifeline::hold(*address, START).await {
                 Some(held) => Some(held),

@@ -9,6 +9,8 @@ use object::{Endianness, elf};
 use serde_json::{Value, json};
 use wi_model::secret::sha256_hex;
 
+use super::docker::RUN_LABEL;
+
 /// The program inside an image.
 const PROGRAM: &str = "/wi-conformance";
 /// The same program where a hook of the containers that webhooks inject looks for it.
@@ -55,6 +57,22 @@ pub(crate) struct Image {
     pub(crate) env: BTreeMap<String, String>,
     /// A file of its own, by its path; it lies in a layer of its own.
     pub(crate) file: Option<(String, Vec<u8>)>,
+    /// The run that it is made for, in a label; `None` where it is for several.
+    pub(crate) run: Option<String>,
+}
+
+/// The digest of each image in an archive, by its name.
+pub(crate) fn digests(archive: &[u8]) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(archive);
+    let mut files = archive.entries().into_iter().flatten().flatten();
+    let index = files.find(|file| file.path().is_ok_and(|path| path.ends_with("index.json")));
+    let index: Value = index.and_then(|index| serde_json::from_reader(index).ok()).unwrap_or_default();
+    let images = index["manifests"].as_array().into_iter().flatten();
+    let named = images.filter_map(|image| {
+        let name = image["annotations"]["io.containerd.image.name"].as_str()?;
+        Some((name.to_owned(), image["digest"].as_str()?.to_owned()))
+    });
+    named.collect()
 }
 
 impl Layer {
@@ -155,12 +173,13 @@ impl Layer {
         let mut env: Vec<String> = image.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         env.push(format!("LD_LIBRARY_PATH={LIBRARIES}"));
         let entry: Vec<&str> = std::iter::once(PROGRAM).chain(image.args.iter().map(String::as_str)).collect();
+        let labels: BTreeMap<&str, &String> = image.run.iter().map(|run| (RUN_LABEL, run)).collect();
         json!({
             "architecture": self.architecture,
             "os": "linux",
             // The same program gives the same image, whenever it is made.
             "created": "1970-01-01T00:00:00Z",
-            "config": { "User": format!("{USER}:{USER}"), "Entrypoint": entry, "Env": env, "WorkingDir": "/" },
+            "config": { "User": format!("{USER}:{USER}"), "Entrypoint": entry, "Env": env, "WorkingDir": "/", "Labels": labels },
             "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|d| format!("sha256:{d}")).collect::<Vec<_>>() },
             "history": layers.iter().map(|_| json!({ "created": "1970-01-01T00:00:00Z", "created_by": "wi-conformance" }))
                 .collect::<Vec<_>>(),
@@ -281,7 +300,7 @@ mod tests {
 
     fn image(name: &str) -> Image {
         let args = vec!["fixture".to_owned(), "pause".to_owned()];
-        Image { name: name.to_owned(), args, env: BTreeMap::new(), file: None }
+        Image { name: name.to_owned(), args, env: BTreeMap::new(), file: None, run: None }
     }
 
     fn entries(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
@@ -301,7 +320,10 @@ mod tests {
     #[test]
     fn an_archive_holds_each_image_by_name_and_every_digest_is_right() {
         let layer = Layer::of(None).unwrap();
-        let archive = entries(&layer.archive(&[image("localhost/a:1"), image("localhost/b:1")]).unwrap());
+        let packed = layer.archive(&[image("localhost/a:1"), image("localhost/b:1")]).unwrap();
+        let named = digests(&packed);
+        assert_eq!(named.keys().collect::<Vec<_>>(), ["localhost/a:1", "localhost/b:1"]);
+        let archive = entries(&packed);
         let index: Value = serde_json::from_slice(&archive["index.json"]).unwrap();
         let manifests = index["manifests"].as_array().unwrap();
         let names: Vec<&Value> = manifests.iter().map(|m| &m["annotations"]["io.containerd.image.name"]).collect();

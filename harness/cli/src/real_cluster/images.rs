@@ -3,7 +3,7 @@
 use wi_model::secret::sha256_hex;
 
 use super::beside::Place;
-use super::image::{Image, Layer};
+use super::image::{self, Image, Layer};
 use super::{Builder, Found, Held, REPOSITORY, kind, node};
 use crate::proxy;
 
@@ -44,7 +44,7 @@ impl Builder<'_> {
                 None => {
                     let short = name.rsplit('/').next().unwrap_or(name);
                     let name = format!("{REPOSITORY}/{short}:{tag}");
-                    let image = Image { name, args, env: program.env.clone(), file: None };
+                    let image = Image { name, args, env: program.env.clone(), file: None, run: None };
                     images.push(image.clone());
                     image
                 }
@@ -56,7 +56,7 @@ impl Builder<'_> {
             names.push((name.clone(), ours.unwrap_or_else(|| stands_for.clone())));
         }
         let args = vec!["fixture".to_owned(), "webhook".to_owned()];
-        images.push(Image { name: webhook_image(tag), args, env: [].into(), file: None });
+        images.push(Image { name: webhook_image(tag), args, env: [].into(), file: None, run: None });
         self.bring(layer, &images, found).await?;
         for archive in &self.options.archives {
             kind::load(kind_of(&found.name, &found.place)?, archive)
@@ -82,6 +82,7 @@ impl Builder<'_> {
             args: vec!["fixture".to_owned(), program.to_owned()],
             env: [].into(),
             file: None,
+            run: None,
         };
         let file = Some((proxy::TRUST.to_owned(), trust.as_bytes().to_vec()));
         let images = [Image { env, file, ..image("proxy") }, image("proxy-init")];
@@ -103,9 +104,11 @@ impl Builder<'_> {
         }
         (self.tell)("bringing our images to the nodes");
         let archive = layer.archive(images).map_err(|error| crate::exit::chain(&error))?;
+        let digests = image::digests(&archive);
         let path = self.folder.join("images.tar");
         tokio::fs::write(&path, archive).await.map_err(|error| format!("{}: {error}", path.display()))?;
-        self.holdings.lock().await.take(Held::NodeImages { nodes: found.place.nodes.clone(), names: wanted })?;
+        let held = Held::NodeImages { nodes: found.place.nodes.clone(), names: wanted, digests };
+        self.holdings.lock().await.take(held)?;
         kind::load(cluster, &path).await?;
         let _ = tokio::fs::remove_file(&path).await;
         Ok(())

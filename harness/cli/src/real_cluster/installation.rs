@@ -13,11 +13,11 @@ use wi_engine::WEBHOOK;
 use wi_model::product::Product;
 use wi_reference_webhook::{InstallationSpec, ManifestSpec, ServiceRef, Tls};
 
-use super::holdings::Holdings;
+use super::holdings::{Holdings, create};
 use super::images::ProxyImages;
 use crate::certificate::Certificate;
 use crate::environment::Profile;
-use crate::kubernetes::{api_of, create, wait_registered};
+use crate::kubernetes::{api_of, wait_registered};
 use crate::patience;
 use crate::readiness::{self, Crashes};
 use crate::release::{Release, TENANT};
@@ -142,8 +142,7 @@ pub(crate) async fn register(
             }
             _ => {}
         }
-        holdings.lock().await.take_object(&object)?;
-        create(client, object).await?;
+        create(client, object, holdings).await?;
     }
     Ok(Registered { registration, ..installed.clone() })
 }
@@ -244,9 +243,8 @@ pub(crate) async fn wait_asked(client: &kube::Client, namespace: &str) -> Result
 
 /// Writes an object down and creates it. A kind that this cluster does not serve and that only operators need is left out.
 async fn install(client: &kube::Client, object: Value, holdings: &Mutex<Holdings>) -> Result<(), String> {
-    holdings.lock().await.take_object(&object)?;
     let optional = object["kind"] == "PodDisruptionBudget";
-    match create(client, object).await {
+    match create(client, object, holdings).await {
         Err(why) if optional => {
             tracing::debug!(why, "left out");
             Ok(())

@@ -11,7 +11,7 @@ use wi_model::secret::Secret;
 
 use super::beside::{Context, Place};
 use super::emulator::Known;
-use super::holdings::Holdings;
+use super::holdings::{Holdings, create};
 use crate::kubernetes;
 
 const ACCOUNT: &str = "issuer-reader";
@@ -39,8 +39,7 @@ impl Reader<'_> {
             "roleRef": { "apiGroup": rbac, "kind": "ClusterRole", "name": ROLE },
         });
         for object in [account, binding] {
-            holdings.lock().await.take_object(&object)?;
-            kubernetes::create(self.client, object).await?;
+            create(self.client, object, holdings).await?;
         }
         Ok(())
     }

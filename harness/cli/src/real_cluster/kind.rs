@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -78,10 +79,22 @@ impl NewCluster<'_> {
     }
 }
 
-/// Deletes a cluster. One that is not there is as good as deleted.
-pub(crate) async fn delete(name: &str, kubeconfig: &Path) -> Result<(), String> {
-    // Without a file of ours, kind would look for the cluster in the user's own kubeconfig, where it never was.
-    run(&["delete", "cluster", "--name", name, "--kubeconfig", &kubeconfig.display().to_string()]).await.map(|_| ())
+/// kind's configuration with a folder given to every node, by which its container is known; `None` where the configuration is
+/// not one that can be read, which is for kind to tell.
+pub(crate) fn marked(config: &str, mark: &Path) -> Option<String> {
+    let mut config: Value = serde_saphyr::from_str(config).ok()?;
+    let mount = json!({ "hostPath": mark, "containerPath": "/var/lib/wi-conformance", "readOnly": true });
+    if config["nodes"].is_null() {
+        config["nodes"] = json!([{ "role": "control-plane" }]);
+    }
+    for node in config["nodes"].as_array_mut()? {
+        if node["extraMounts"].is_null() {
+            node["extraMounts"] = json!([]);
+        }
+        node["extraMounts"].as_array_mut()?.push(mount.clone());
+    }
+    // JSON is YAML.
+    Some(config.to_string())
 }
 
 /// A cluster's kubeconfig, for use from this machine.
@@ -148,6 +161,20 @@ fn reason(said: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_node_of_a_configuration_gets_the_mark_beside_what_it_mounts() {
+        let mark = Path::new("/state/mark");
+        let one = json!({ "hostPath": "/state/mark", "containerPath": "/var/lib/wi-conformance", "readOnly": true });
+        let plain = marked("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n", mark).unwrap();
+        let plain: Value = serde_json::from_str(&plain).unwrap();
+        assert_eq!(plain["nodes"], json!([{ "role": "control-plane", "extraMounts": [one] }]));
+        let text = "kind: Cluster\nnodes:\n- role: control-plane\n  extraMounts: [{ hostPath: /a, containerPath: /b }]\n- role: worker\n";
+        let more: Value = serde_json::from_str(&marked(text, mark).unwrap()).unwrap();
+        assert_eq!(more["nodes"][0]["extraMounts"], json!([{ "hostPath": "/a", "containerPath": "/b" }, one]));
+        assert_eq!(more["nodes"][1]["extraMounts"], json!([one]));
+        assert_eq!(marked(": no YAML [", mark), None);
+    }
 
     #[test]
     fn a_failure_is_told_in_one_line_with_the_engines_word() {

@@ -1,5 +1,6 @@
 //! Images on the nodes of a cluster whose nodes are containers.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,14 +15,27 @@ pub(crate) async fn has_images(node: &str, names: &[String]) -> Result<bool, Str
     Ok(names.iter().all(|name| listed.lines().any(|line| line == name)))
 }
 
-/// Removes images from a node. A node or an image that is not there is as good as one without.
-pub(crate) async fn remove_images(node: &str, names: &[String]) -> Result<(), String> {
-    let mut args = vec!["images", "remove"];
-    args.extend(names.iter().map(String::as_str));
-    match ctr(node, &args).await {
-        Ok(_) => Ok(()),
-        Err(why) if why.contains("not found") || why.contains("No such container") => Ok(()),
-        Err(why) => Err(why),
+/// Removes images from a node, each as long as it is the one of this digest. A node or an image that is not there is as good
+/// as one without.
+pub(crate) async fn remove_images(node: &str, digests: &BTreeMap<String, String>) -> Result<(), String> {
+    let absent = |why: &String| why.contains("not found") || why.contains("No such container");
+    let listed = match ctr(node, &["images", "list"]).await {
+        Err(why) if absent(&why) => return Ok(()),
+        listed => listed?,
+    };
+    // A line has the name, the type and the digest.
+    let ours = listed.lines().filter_map(|line| {
+        let mut columns = line.split_whitespace();
+        let (name, digest) = (columns.next()?, columns.nth(1)?);
+        (digests.get(name).map(String::as_str) == Some(digest)).then_some(name)
+    });
+    let ours: Vec<&str> = ours.collect();
+    if ours.is_empty() {
+        return Ok(());
+    }
+    match ctr(node, &[&["images", "remove"], ours.as_slice()].concat()).await {
+        Err(why) if absent(&why) => Ok(()),
+        outcome => outcome.map(|_| ()),
     }
 }
 

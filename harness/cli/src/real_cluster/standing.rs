@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use wi_engine::{Kept, Left};
 
 use super::holdings::{self, Held, Holdings};
 use super::installation::Registered;
@@ -81,23 +82,24 @@ pub(crate) async fn up(
         Ok(folder) => Ok((folder, known)),
         Err(why) => {
             let left = cluster.holdings.release().await;
-            Err(std::iter::once(why).chain(left).collect())
+            Err(std::iter::once(why).chain(left.iter().map(ToString::to_string)).collect())
         }
     }
 }
 
 /// Keeps a run's cluster and gives up everything else of the run. What could not be removed is returned, a line each.
-pub(super) async fn keep(state_dir: &Path, name: &str, from: &Path, holdings: Holdings) -> Vec<String> {
+pub(super) async fn keep(state_dir: &Path, name: &str, from: &Path, holdings: Holdings) -> Vec<Left> {
     let (stays, goes) = holdings.split(|held| matches!(held, Held::Cluster { .. } | Held::Network { .. }));
     let left = holdings::release(goes, from, &mut |_| {}).await;
     let kept = || -> Result<(), String> {
         let to = folder(state_dir, name);
         let fault = |error: std::io::Error| format!("{}: {error}", to.display());
         super::files::private_folder(&to).map_err(fault)?;
-        let mut list = Holdings::open(&to).map_err(fault)?;
-        stays.into_iter().try_for_each(|held| list.take(held))
+        let mut list = Holdings::open(&to, "").map_err(fault)?;
+        stays.into_iter().try_for_each(|holding| list.take_over(holding))
     };
-    left.into_iter().chain(kept().err()).collect()
+    let kept = kept().err().map(|why| Left::of(format!("cluster {name}"), Kept::Failed(why)));
+    left.into_iter().chain(kept).collect()
 }
 
 /// Moves an environment's folder to where standing clusters are.
@@ -137,7 +139,11 @@ pub(crate) async fn down(state_dir: &Path, name: &str, gone: &mut (dyn FnMut(&He
     };
     let left = holdings::release(held, &folder, gone).await;
     if !left.is_empty() {
-        return Err(NotDown::Left(left));
+        let told = left.iter().map(ToString::to_string).collect();
+        if !holdings::stays(&left) {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        return Err(NotDown::Left(told));
     }
     std::fs::remove_dir_all(&folder).map_err(|error| NotDown::Left(vec![format!("{}: {error}", folder.display())]))?;
     if let Some(all) = folder.parent() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wi_engine::Left;
 use wi_model::secret::Secret;
 use wi_model::target::{ClusterTarget, PodAdditions, Target, WebhookUnderTest};
 
@@ -39,7 +40,7 @@ pub(crate) fn target_of(state_dir: &Path, run_id: &str) -> Option<Target> {
 
 /// Removes what an environment's folder says it holds; `None` when it is no real cluster's. What was removed and what is
 /// still there, a line each.
-pub(crate) async fn sweep(folder: &Path) -> Option<(Vec<String>, Vec<String>)> {
+pub(crate) async fn sweep(folder: &Path) -> Option<(Vec<String>, Vec<Left>)> {
     let held = holdings::remains(folder)?;
     let mut removed = Vec::new();
     let left = holdings::release(held, folder, &mut |held| removed.push(held.to_string())).await;

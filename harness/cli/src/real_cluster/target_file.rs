@@ -14,6 +14,8 @@ pub(crate) struct NamedCluster {
     pub(crate) kubeconfig: String,
     /// The context; the current one when `None`.
     pub(crate) context: Option<String>,
+    /// Whether cases may change objects that were there before, where they say so.
+    pub(crate) existing_objects: bool,
 }
 
 /// What a file named.
@@ -37,7 +39,8 @@ pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<Named, String> 
     };
     let value: serde_json::Value = serde_saphyr::from_str(&text).map_err(fault)?;
     if value["kind"] == "Config" {
-        return Ok(Named::Cluster(NamedCluster { kubeconfig: text, context: context.map(str::to_owned) }));
+        let context = context.map(str::to_owned);
+        return Ok(Named::Cluster(NamedCluster { kubeconfig: text, context, existing_objects: false }));
     }
     let file = wi_model::target::file::read(&path.display().to_string(), text.as_bytes())
         .map_err(|fault| format!("{fault}; `wi-conformance schema target` tells what a target file may hold"))?;
@@ -47,7 +50,8 @@ pub(crate) fn read(path: &Path, context: Option<&str>) -> Result<Named, String> 
     let kubeconfig = file.kubeconfig.as_ref().map_or("", |path| path.value.as_str());
     let kubeconfig = path.parent().unwrap_or(Path::new(".")).join(kubeconfig);
     let context = context.map(str::to_owned).or(file.context);
-    Ok(Named::Cluster(NamedCluster { kubeconfig: self::text(&kubeconfig)?, context }))
+    let existing_objects = file.existing_objects;
+    Ok(Named::Cluster(NamedCluster { kubeconfig: self::text(&kubeconfig)?, context, existing_objects }))
 }
 
 fn text(path: &Path) -> Result<String, String> {
@@ -70,7 +74,10 @@ mod tests {
         };
         let direct = cluster("k", Some("dev"));
         assert_eq!(direct, cluster("t.yaml", None));
-        assert_eq!(direct, NamedCluster { kubeconfig: kubeconfig.into(), context: Some("dev".into()) });
+        assert_eq!(
+            direct,
+            NamedCluster { kubeconfig: kubeconfig.into(), context: Some("dev".into()), existing_objects: false }
+        );
     }
 
     #[test]

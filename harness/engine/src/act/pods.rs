@@ -10,9 +10,9 @@ use wi_model::scenario::CreatePod;
 use wi_model::target::PodAdditions;
 
 use super::{Done, Stage};
-use crate::cluster::Created;
+use crate::cluster::{Created, ObjectRef};
+use crate::existing::{somebody_elses, try_change_existing};
 use crate::lease::Lease;
-use crate::ledger::Owned;
 
 /// The ConfigMap that holds the CA bundle, one in each namespace of ours.
 const TRUST: &str = "wi-conformance-trust";
@@ -36,10 +36,11 @@ pub(crate) fn trust_config_map(namespace: &str, pods: &PodAdditions) -> Option<V
 }
 
 impl Stage<'_> {
-    /// Creates an object of a step. A pod that is refused is evidence.
-    pub(super) async fn create(&mut self, object: Value, lease: &mut Lease) -> Result<Done, String> {
+    /// Creates an object of a step. A pod that is refused is evidence. Where the scenario says that somebody else's may be
+    /// there, that one is changed instead.
+    pub(super) async fn create(&mut self, object: Value, existing: bool, lease: &mut Lease) -> Result<Done, String> {
         let images = images(&object);
-        let object = self.adapt(object);
+        let mut object = self.adapt(object);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
         if kind == "Namespace" && name == self.ready.namespace {
@@ -47,19 +48,23 @@ impl Stage<'_> {
             return Ok(Done::Accepted);
         }
         let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
-        let owned = Owned::Object {
-            api_version: text(&object["apiVersion"]),
-            kind: kind.clone(),
-            namespace: namespace.clone(),
-            name: name.clone(),
+        let found = match existing {
+            true => somebody_elses(self.cluster, &ObjectRef::of(&object), lease).await?,
+            false => None,
         };
-        lease.take(owned).map_err(|error| crate::cluster::sentence(&error))?;
+        if found.is_none() {
+            lease.mark(self.cluster, &mut object).await;
+        }
         let template = if kind == "Pod" { Some(&object) } else { template(&object) };
         let account = match template {
             Some(template) => self.account(template, namespace.as_deref()).await?,
             None => None,
         };
-        let created = self.cluster.create(&object).await.map_err(|why| format!("{kind} {name}: {why}"))?;
+        let created = match &found {
+            Some(found) => try_change_existing(self.cluster, found, &object, lease).await,
+            None => lease.create(self.cluster, &object).await,
+        };
+        let created = created.map_err(|why| format!("{kind} {name}: {why}"))?;
         let key = parse::pods_name(&object).map(|key| (namespace.unwrap_or_default(), key));
         match (kind.as_str(), created) {
             ("Pod", created) => {

@@ -17,6 +17,20 @@ pub(super) const VAULTS: &str = "2026-02-01";
 pub const RUN_TAG: &str = "wi-conformance-run";
 pub(crate) const MADE_TAG: &str = "wi-conformance-made";
 const EXPIRES_TAG: &str = "wi-conformance-expires";
+/// On what is made until it is known that it was not there before. A PUT changes what is there as readily as it makes it, so
+/// until then the other tags prove nothing.
+pub(crate) const MAKING_TAG: &str = "wi-conformance-making";
+
+/// When a resource was created, as the service tells it.
+pub(crate) fn created_at(resource: &Value) -> Option<&str> {
+    resource["systemData"]["createdAt"].as_str()
+}
+
+/// Whether the service says that a resource has not been written since it was created.
+pub(crate) fn untouched(resource: &Value) -> bool {
+    let data = &resource["systemData"];
+    data["createdAt"].is_string() && data["createdAt"] == data["lastModifiedAt"]
+}
 
 /// Resource Manager.
 pub(crate) struct Arm<'a> {
@@ -100,43 +114,135 @@ impl Arm<'_> {
         self.client.send(Method::GET, &url, &scope(&self.azure.resource_manager), None).await.map(|_| ())
     }
 
-    /// Makes a resource group that says whose it is and until when.
-    pub(crate) async fn put_group(&self, name: &str, run: &str) -> Result<(), AzureError> {
-        let body = json!({ "location": self.azure.location, "tags": self.tags(run) });
-        self.put(&format!("resourcegroups/{name}"), GROUPS, &body).await.map(|_| ())
+    /// A resource group, if it is there.
+    pub(crate) async fn find_group(&self, name: &str) -> Result<Option<Value>, AzureError> {
+        self.find(&group_path(name), GROUPS).await
+    }
+
+    /// An identity, if it is there.
+    pub(crate) async fn find_identity(&self, group: &str, name: &str) -> Result<Option<Value>, AzureError> {
+        self.find(&identity_path(group, name), IDENTITIES).await
+    }
+
+    /// A vault of a resource group, if it is there.
+    pub(crate) async fn find_vault(&self, group: &str, name: &str) -> Result<Option<Value>, AzureError> {
+        self.find(&vault_path(group, name), VAULTS).await
+    }
+
+    /// A vault in deleted state, if it is there.
+    pub(crate) async fn find_deleted_vault(&self, location: &str, name: &str) -> Result<Option<Value>, AzureError> {
+        self.find(&deleted_path(location, name), VAULTS).await
+    }
+
+    async fn find(&self, path: &str, version: &str) -> Result<Option<Value>, AzureError> {
+        self.client.find(&self.url(path, version), &scope(&self.azure.resource_manager)).await
+    }
+
+    /// What is in a resource group.
+    pub(crate) async fn resources_of(&self, group: &str) -> Result<Vec<Value>, AzureError> {
+        self.list(&self.url(&format!("resourceGroups/{group}/resources"), GROUPS)).await
+    }
+
+    /// Makes a resource group that may yet turn out to be somebody else's; `false` where it is.
+    pub(crate) async fn make_group(&self, name: &str, run: &str, made: &str) -> Result<bool, AzureError> {
+        let body = json!({ "location": self.azure.location, "tags": self.making(run, made) });
+        let ours = |found: &Value| found["tags"][MADE_TAG] == made;
+        Ok(self.create_marked(&group_path(name), GROUPS, &body, made, &ours).await?.is_some())
+    }
+
+    /// Says of a resource group that it is known to be ours.
+    pub(crate) async fn confirm_group(&self, name: &str, made: &str) -> Result<(), AzureError> {
+        self.confirm(&group_path(name), GROUPS, made).await
+    }
+
+    /// The same of an identity.
+    pub(crate) async fn confirm_identity(&self, group: &str, name: &str, made: &str) -> Result<(), AzureError> {
+        self.confirm(&identity_path(group, name), IDENTITIES, made).await
+    }
+
+    /// The same of a vault.
+    pub(crate) async fn confirm_vault(&self, group: &str, name: &str, made: &str) -> Result<(), AzureError> {
+        self.confirm(&vault_path(group, name), VAULTS, made).await
+    }
+
+    async fn confirm(&self, path: &str, version: &str, made: &str) -> Result<(), AzureError> {
+        // Somebody may have taken it over or replaced it since: then it is not marked again.
+        let found = self.find(path, version).await?.unwrap_or_default();
+        if found["tags"][MADE_TAG] != made {
+            return Err(AzureError::unexpected(
+                path,
+                "the tags that it was created with",
+                "others: it is somebody else's now",
+            ));
+        }
+        let (url, scope) = (self.url(path, version), scope(&self.azure.resource_manager));
+        let mut tags = found["tags"].clone();
+        if let Some(tags) = tags.as_object_mut() {
+            tags.remove(MAKING_TAG);
+        }
+        let body = json!({ "tags": tags });
+        self.client.send(Method::PATCH, &url, &scope, Some(&body)).await.map(|_| ())
+    }
+
+    /// The tags of what may yet turn out to be somebody else's.
+    fn making(&self, run: &str, made: &str) -> Value {
+        let mut tags = self.tags(run, made);
+        tags[MAKING_TAG] = "true".into();
+        tags
     }
 
     /// By these a sweep finds what a run made, from any machine.
-    fn tags(&self, run: &str) -> Value {
-        let now = jiff::Timestamp::now();
-        let expires = now + self.azure.marks.expires_after;
-        json!({ RUN_TAG: run, MADE_TAG: now.to_string(), EXPIRES_TAG: expires.to_string() })
+    fn tags(&self, run: &str, made: &str) -> Value {
+        let expires = jiff::Timestamp::now() + self.azure.marks.expires_after;
+        json!({ RUN_TAG: run, MADE_TAG: made, EXPIRES_TAG: expires.to_string() })
+    }
+
+    /// Creates a resource of ours; `None` where one of its name is there.
+    async fn create(&self, path: &str, version: &str, body: &Value, made: &str) -> Result<Option<Value>, AzureError> {
+        let ours =
+            |found: &Value| found["tags"][MADE_TAG] == made && (found["systemData"].is_null() || untouched(found));
+        self.create_marked(path, version, body, made, &ours).await
+    }
+
+    /// The same. Where somebody else made it after our look, our PUT has written our marks on it: they are taken off.
+    async fn create_marked(
+        &self,
+        path: &str,
+        version: &str,
+        body: &Value,
+        made: &str,
+        ours: &(dyn Fn(&Value) -> bool + Sync),
+    ) -> Result<Option<Value>, AzureError> {
+        let (url, scope) = (self.url(path, version), scope(&self.azure.resource_manager));
+        let created = self.client.create(&url, &scope, body, ours).await?;
+        if created.is_none() && self.find(path, version).await?.is_some_and(|found| found["tags"][MADE_TAG] == made) {
+            self.client.send(Method::PATCH, &url, &scope, Some(&json!({ "tags": {} }))).await?;
+        }
+        Ok(created)
     }
 
     pub(crate) async fn delete_group(&self, name: &str) -> Result<(), AzureError> {
-        let url = self.url(&format!("resourcegroups/{name}"), GROUPS);
+        let url = self.url(&group_path(name), GROUPS);
         let deleted = self.client.send_and_wait(Method::DELETE, &url, &scope(&self.azure.resource_manager), None).await;
         absent_is_fine(deleted.map(|_| ()))
     }
 
     /// Deletes an identity with the federated credentials on it.
     pub(crate) async fn delete_identity(&self, group: &str, name: &str) -> Result<(), AzureError> {
-        let path = format!("resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}");
-        self.delete(&path, IDENTITIES).await
+        self.delete(&identity_path(group, name), IDENTITIES).await
     }
 
     /// Deletes a vault, and waits until it is seen in deleted state: one that is not seen yet cannot be purged, and would
     /// stay for days.
     pub(crate) async fn delete_vault(&self, group: &str, name: &str, location: &str) -> Result<(), AzureError> {
-        let path = format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}");
         let scope = scope(&self.azure.resource_manager);
-        let deleted = self.client.send_and_wait(Method::DELETE, &self.url(&path, VAULTS), &scope, None).await;
+        let url = self.url(&vault_path(group, name), VAULTS);
+        let deleted = self.client.send_and_wait(Method::DELETE, &url, &scope, None).await;
         match deleted {
             Ok(answer) if answer.status != StatusCode::NO_CONTENT => {}
             other => return absent_is_fine(other.map(|_| ())),
         }
-        let path = format!("providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{name}");
-        let url = self.url(&path, VAULTS);
+        let url = self.url(&deleted_path(location, name), VAULTS);
         let unseen = |error: &AzureError| error.status() == Some(404);
         let see = || async { self.client.send(Method::GET, &url, &scope, None).await.map(|_| ()) };
         self.client.eventually("a deleted vault was seen", unseen, see).await
@@ -148,22 +254,27 @@ impl Arm<'_> {
         absent_is_fine(deleted.map(|_| ()))
     }
 
-    /// Whether a vault of this name is in deleted state here, where it can be purged.
-    pub(crate) async fn is_deleted_vault(&self, location: &str, name: &str) -> bool {
-        let path = format!("providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{name}");
-        let url = self.url(&path, VAULTS);
-        self.client.send(Method::GET, &url, &scope(&self.azure.resource_manager), None).await.is_ok()
-    }
-
-    pub(crate) async fn put_identity(&self, group: &str, name: &str, chosen: &Chosen) -> Result<Principal, AzureError> {
-        let path = format!("resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}");
-        let made =
-            self.put(&path, IDENTITIES, &json!({ "location": self.azure.location, "tags": chosen.tags() })).await?;
+    /// Makes an identity; `None` where one of this name is there.
+    pub(crate) async fn make_identity(
+        &self,
+        group: &str,
+        name: &str,
+        run: &str,
+        made: &str,
+        chosen: &Chosen,
+    ) -> Result<Option<Principal>, AzureError> {
+        let path = identity_path(group, name);
+        let mut tags = self.making(run, made);
+        if let Some(tags) = tags.as_object_mut() {
+            tags.extend(chosen.tags());
+        }
+        let body = json!({ "location": self.azure.location, "tags": tags });
+        let Some(made) = self.create(&path, IDENTITIES, &body, made).await? else { return Ok(None) };
         let field = |name: &str| {
             let value = made["properties"][name].as_str().map(str::to_owned);
             value.ok_or_else(|| AzureError::unexpected(&path, &format!("properties.{name}"), "none"))
         };
-        Ok(Principal { client_id: field("clientId")?, principal_id: field("principalId")? })
+        Ok(Some(Principal { client_id: field("clientId")?, principal_id: field("principalId")? }))
     }
 
     /// Writes one federated credential. Concurrent writes on one identity are refused, so callers go one by one.
@@ -181,33 +292,60 @@ impl Arm<'_> {
         self.put(&path, IDENTITIES, &body).await.map(|_| ())
     }
 
-    /// Makes a vault and returns its address. One that heeds roles keeps its policies and does not look at them.
-    pub(crate) async fn put_vault(
+    /// Makes a vault; `None` where one of this name is in the group. One that heeds roles keeps its policies and does not
+    /// look at them.
+    pub(crate) async fn make_vault(
         &self,
-        group: &str,
-        name: &str,
+        (group, name): (&str, &str),
         by_roles: bool,
         policies: &[Policy],
         run: &str,
-    ) -> Result<String, AzureError> {
-        let path = format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}");
+        made: &str,
+    ) -> Result<Option<NewVault>, AzureError> {
+        let path = vault_path(group, name);
         let policies: Vec<Value> = policies.iter().map(|policy| self.policy(policy)).collect();
-        let body = json!({ "location": self.azure.location, "tags": self.tags(run), "properties": {
+        let body = json!({ "location": self.azure.location, "tags": self.making(run, made), "properties": {
             "tenantId": self.azure.tenant_id, "sku": { "family": "A", "name": "standard" },
             "enableRbacAuthorization": by_roles, "softDeleteRetentionInDays": 7, "accessPolicies": policies,
         } });
-        let made = self.put(&path, VAULTS, &body).await?;
+        let Some(made) = self.create(&path, VAULTS, &body, made).await? else { return Ok(None) };
         let url = made["properties"]["vaultUri"].as_str().map(str::to_owned);
-        url.ok_or_else(|| AzureError::unexpected(&path, "properties.vaultUri", "none"))
+        let url = url.ok_or_else(|| AzureError::unexpected(&path, "properties.vaultUri", "none"))?;
+        // A service that does not tell the time leaves the tags to tell it from another one.
+        let identity = created_at(&made).or(made["tags"][MADE_TAG].as_str()).unwrap_or_default().to_owned();
+        Ok(Some(NewVault { url, identity }))
     }
 
     /// Purges a vault that was deleted with its group, so that its name is free again.
     pub(crate) async fn purge_vault(&self, location: &str, name: &str) -> Result<(), AzureError> {
-        let url =
-            self.url(&format!("providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{name}/purge"), VAULTS);
+        let url = self.url(&format!("{}/purge", deleted_path(location, name)), VAULTS);
         let purged = self.client.send_and_wait(Method::POST, &url, &scope(&self.azure.resource_manager), None).await;
         absent_is_fine(purged.map(|_| ()))
     }
+}
+
+/// A vault that was made just now.
+pub(crate) struct NewVault {
+    /// Its address.
+    pub(crate) url: String,
+    /// What tells it from another one of its name.
+    pub(crate) identity: String,
+}
+
+fn group_path(name: &str) -> String {
+    format!("resourcegroups/{name}")
+}
+
+fn identity_path(group: &str, name: &str) -> String {
+    format!("resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+}
+
+fn vault_path(group: &str, name: &str) -> String {
+    format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{name}")
+}
+
+fn deleted_path(location: &str, name: &str) -> String {
+    format!("providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{name}")
 }
 
 pub(super) fn absent_is_fine(result: Result<(), AzureError>) -> Result<(), AzureError> {

@@ -247,6 +247,19 @@ impl Client {
         scope: &str,
         body: Option<&Value>,
     ) -> Result<Answer, AzureError> {
+        let repeat = repeatable(&method, url);
+        self.send_patiently(method, url, scope, body, repeat).await
+    }
+
+    /// The same; `repeat` says whether it is asked for again where the answer was lost.
+    async fn send_patiently(
+        &self,
+        method: Method,
+        url: &str,
+        scope: &str,
+        body: Option<&Value>,
+        repeat: bool,
+    ) -> Result<Answer, AzureError> {
         let began = tokio::time::Instant::now();
         let (mut tries, mut renewals) = (0, 0);
         loop {
@@ -257,7 +270,7 @@ impl Client {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(refused)) => refused,
                 // Nobody knows whether it was done: only what can be done twice is asked for again.
-                Err(lost @ AzureError::NoAnswer { .. }) if repeatable(&method, url) => lost,
+                Err(lost @ AzureError::NoAnswer { .. }) if repeat => lost,
                 Err(other) => return Err(other),
             };
             // A token may expire again on the way, where it is short-lived and the machine is busy.
@@ -286,6 +299,49 @@ impl Client {
     ) -> Result<Answer, AzureError> {
         let put = method == Method::PUT;
         let answer = self.send(method, url, scope, body).await?;
+        self.wait_done(answer, put, url, scope).await
+    }
+
+    /// What is at an address, if anything is.
+    pub(crate) async fn find(&self, url: &str, scope: &str) -> Result<Option<Value>, AzureError> {
+        match self.send(Method::GET, url, scope, None).await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates what is not there; `None` where something is. A PUT would overwrite it, so it is looked first, and the answer
+    /// says whether it created. Where the answer is lost, `ours` tells what is then found from what somebody else made.
+    pub(crate) async fn create(
+        &self,
+        url: &str,
+        scope: &str,
+        body: &Value,
+        ours: &(dyn Fn(&Value) -> bool + Sync),
+    ) -> Result<Option<Value>, AzureError> {
+        let mut lost = 0;
+        loop {
+            if let Some(found) = self.find(url, scope).await? {
+                return Ok(ours(&found).then_some(found));
+            }
+            match self.send_patiently(Method::PUT, url, scope, Some(body), false).await {
+                Ok(answer) => {
+                    let created = matches!(answer.status, StatusCode::CREATED | StatusCode::ACCEPTED);
+                    let made = self.wait_done(answer, true, url, scope).await?.body;
+                    return Ok((created || super::untouched(&made)).then_some(made));
+                }
+                Err(AzureError::NoAnswer { why, .. }) if lost < TRIES => {
+                    lost += 1;
+                    self.waited(format!("looked again for what {} made: {why}", host(url)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the operation that an answer tells of, if it does.
+    async fn wait_done(&self, answer: Answer, put: bool, url: &str, scope: &str) -> Result<Answer, AzureError> {
         let header = |name: &str| answer.headers.get(name)?.to_str().ok().map(str::to_owned);
         // A new resource may be answered with 201 and an operation; else only 202 says that there is one.
         let (location, is_status) = match (header("azure-asyncoperation"), header("location")) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wi_model::evidence::Principal;
 use wi_model::target::AzureTarget;
 
-use super::arm::FederatedCredential;
+use super::arm::{FederatedCredential, MADE_TAG, RUN_TAG};
 use super::{AzureError, Chosen, Client, scope};
 
 /// How many answers to one request may be lost before it is given up.
@@ -71,14 +71,45 @@ impl Graph<'_> {
         }
     }
 
+    /// An application by its object id, if it is there.
+    pub(crate) async fn find_application(&self, object_id: &str) -> Result<Option<Value>, AzureError> {
+        let url = format!("{}/v1.0/applications/{object_id}", self.azure.graph.trim_end_matches('/'));
+        self.client.find(&url, &scope(&self.azure.graph)).await
+    }
+
+    /// The run that an application says it was made by.
+    pub(crate) fn run_of(&self, application: &Value) -> Option<String> {
+        let mut tags = application["tags"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        tags.find_map(|tag| tag.strip_prefix(RUN_TAG)?.strip_prefix('=').map(str::to_owned))
+    }
+
+    /// Whether an application says that a run made it, and when.
+    pub(crate) fn is_marked(&self, application: &Value, run: &str, made: Option<&str>) -> bool {
+        let tags = application["tags"].as_array().cloned().unwrap_or_default();
+        let has = |tag: String| tags.contains(&tag.into());
+        has(format!("{RUN_TAG}={run}")) && made.is_none_or(|made| has(format!("{MADE_TAG}={made}")))
+    }
+
     /// Registers an application. An answer that was lost is made up for by looking: a second one would be nobody's.
-    pub(crate) async fn register(&self, name: &str, chosen: &Chosen) -> Result<(String, String), AzureError> {
-        let body = json!({ "displayName": name, "signInAudience": "AzureADMyOrg", "tags": chosen.list() });
+    pub(crate) async fn register(
+        &self,
+        name: &str,
+        run: &str,
+        made_at: &str,
+        chosen: &Chosen,
+    ) -> Result<(String, String), AzureError> {
+        let mut tags = vec![format!("{RUN_TAG}={run}"), format!("{MADE_TAG}={made_at}")];
+        tags.extend(chosen.list());
+        let body = json!({ "displayName": name, "signInAudience": "AzureADMyOrg", "tags": tags });
         let made = match self.send(Method::POST, "applications", Some(&body)).await {
-            Err(AzureError::NoAnswer { .. }) => match self.applications(NamedBy::Whole(name)).await?.pop() {
-                Some(made) => made,
-                None => self.send(Method::POST, "applications", Some(&body)).await?,
-            },
+            Err(AzureError::NoAnswer { .. }) => {
+                let mut found = self.applications(NamedBy::Whole(name)).await?;
+                found.retain(|one| self.is_marked(one, run, Some(made_at)));
+                match found.pop() {
+                    Some(made) => made,
+                    None => self.send(Method::POST, "applications", Some(&body)).await?,
+                }
+            }
             answer => answer?,
         };
         let field = |name: &str| {

@@ -7,9 +7,8 @@ use wi_model::scenario::Policy;
 
 use super::{CASE_LABEL, Ground, label};
 use crate::act::image;
-use crate::cluster::{Created, sentence};
+use crate::cluster::Created;
 use crate::lease::Lease;
-use crate::ledger::Owned;
 use crate::settle;
 
 /// On the policy's own pod, so that no policy looks at the pods of others.
@@ -69,16 +68,9 @@ impl Ground<'_> {
             }
         }
         self.wait_ready(namespace, &service).await?;
-        let configuration = configuration(policy, namespace, case_id, &service, &ca);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let owned = Owned::Object {
-            api_version: text(&configuration["apiVersion"]),
-            kind: text(&configuration["kind"]),
-            namespace: None,
-            name: text(&configuration["metadata"]["name"]),
-        };
-        lease.take(owned).map_err(|error| sentence(&error))?;
-        if let Created::Refused(refused) = self.cluster.create(&configuration).await? {
+        let mut configuration = configuration(policy, namespace, case_id, &service, &ca);
+        lease.mark(self.cluster, &mut configuration).await;
+        if let Created::Refused(refused) = lease.create(self.cluster, &configuration).await? {
             return Err(format!("policy {name}: its configuration was refused: {}", refused.message));
         }
         self.wait_reached(policy, namespace).await

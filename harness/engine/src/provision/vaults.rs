@@ -7,7 +7,7 @@ use wi_model::secret::Secret;
 use wi_model::template::Bindings;
 
 use super::Ground;
-use crate::azure::{AzureError, Policy};
+use crate::azure::{AzureError, Policy, RUN_TAG};
 use crate::bindings::Names;
 use crate::cluster::sentence;
 use crate::lease::Lease;
@@ -62,8 +62,8 @@ impl Ground<'_> {
         Ok(())
     }
 
-    /// Makes a vault. A name that is taken in the world is given up for another; one of a vault that was deleted here is
-    /// freed first.
+    /// Makes a vault. A name that is taken in the world is given up for another; one of a vault of this run's that was
+    /// deleted is freed first.
     async fn vault(
         &self,
         group: &str,
@@ -73,33 +73,47 @@ impl Ground<'_> {
         lease: &mut Lease,
     ) -> Result<(String, String), String> {
         let location = self.azure.target().location.clone();
-        let mut attempt = 0;
-        loop {
+        let arm = self.azure.arm();
+        for attempt in 0..=NAMES {
             let name = wanted.map_or_else(|| names.vault(handle, attempt), str::to_owned);
-            let owned = Owned::Vault { group: group.to_owned(), name: name.clone(), location: location.clone() };
+            let made = jiff::Timestamp::now().to_string();
+            let (owned_group, location, stamp) = (group.to_owned(), location.clone(), Some(made.clone()));
+            let owned =
+                Owned::Vault { group: owned_group, name: name.clone(), location: location.clone(), made: stamp };
             lease.take(owned).map_err(|error| sentence(&error))?;
-            let made = match self.azure.arm().put_vault(group, &name, by_roles, policies, self.run_id).await {
-                Err(error) if taken(&error) && self.azure.arm().is_deleted_vault(&location, &name).await => {
-                    let purged = self.azure.arm().purge_vault(&location, &name).await;
-                    purged.map_err(|error| error.to_string())?;
-                    self.azure.arm().put_vault(group, &name, by_roles, policies, self.run_id).await
+            let make = || arm.make_vault((group, &name), by_roles, policies, self.run_id, &made);
+            let outcome = match make().await {
+                Err(error) if taken(&error) && self.is_our_deleted_vault(&location, &name).await? => {
+                    arm.purge_vault(&location, &name).await.map_err(|error| error.to_string())?;
+                    make().await
                 }
-                made => made,
+                outcome => outcome,
             };
-            match made {
-                Ok(url) => return Ok((name, url)),
-                Err(error) if taken(&error) && wanted.is_some() => {
-                    lease.forget().map_err(|error| sentence(&error))?;
-                    return Err(format!("vault {handle}: the name {name} is somebody else's: {error}"));
+            match outcome {
+                Ok(Some(vault)) => {
+                    lease.made(&vault.identity).map_err(|error| sentence(&error))?;
+                    let confirmed = arm.confirm_vault(group, &name, &made).await;
+                    confirmed.map_err(|error| error.to_string())?;
+                    return Ok((name, vault.url));
                 }
-                Err(error) if taken(&error) && attempt < NAMES => {
+                Err(error) if !taken(&error) => return Err(error.to_string()),
+                Ok(None) | Err(_) if wanted.is_some() => {
+                    lease.forget().map_err(|error| sentence(&error))?;
+                    return Err(format!("vault {handle}: the name {name} is somebody else's"));
+                }
+                Ok(None) | Err(_) => {
                     lease.forget().map_err(|error| sentence(&error))?;
                     self.azure.waited(format!("the vault name {name} is somebody else's, so another was taken"));
-                    attempt += 1;
                 }
-                Err(error) => return Err(error.to_string()),
             }
         }
+        Err(format!("no name for vault {handle} is to be had: {} were tried, and each is somebody else's", NAMES + 1))
+    }
+
+    /// Whether a vault of this name is in deleted state here and is this run's, so that its name may be freed.
+    async fn is_our_deleted_vault(&self, location: &str, name: &str) -> Result<bool, String> {
+        let found = self.azure.arm().find_deleted_vault(location, name).await.map_err(|error| error.to_string())?;
+        Ok(found.is_some_and(|vault| vault["properties"]["tags"][RUN_TAG] == self.run_id))
     }
 
     pub(super) async fn secrets(&self, scenario: &Scenario, facts: &mut Facts) -> Result<Vec<Secret>, String> {

@@ -84,6 +84,10 @@ pub struct Manifests {
     /// Objects written here.
     #[serde(default)]
     pub objects: Vec<Located<Value>>,
+    /// Whether an object of one of these names may have been there before: then it is changed to what is written, and put back
+    /// when the case is over, and the target must let it be changed. It is a conflict when left out.
+    #[serde(default)]
+    pub existing: bool,
     /// In a step: how the first of them must be refused; all must be taken when left out.
     pub refused: Option<super::Refusal>,
     /// The objects of `files`, read by whoever loads the scenario.

@@ -77,6 +77,10 @@ pub struct Change {
     pub subresource: Option<Text>,
     /// The merge patch.
     pub with: Located<Value>,
+    /// Whether an object is meant that was there before and that the case did not make. It is put back when the case is over,
+    /// and the target must let it be changed.
+    #[serde(default)]
+    pub existing: bool,
     /// How it must be refused; it must be taken when left out.
     pub refused: Option<Refusal>,
 }
@@ -93,6 +97,10 @@ pub struct Delete {
     pub name: Text,
     /// Its namespace; the case's own when left out.
     pub namespace: Option<Text>,
+    /// Whether an object is meant that was there before and that the case did not make. It is put back when the case is over,
+    /// and the target must let it be taken away.
+    #[serde(default)]
+    pub existing: bool,
 }
 
 /// An exchange that the harness makes itself: with a token that the cluster issues for an account.

@@ -45,6 +45,10 @@ pub struct TargetFile {
     /// ours to take away, the issuer can be reached, and Azure keeps no journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<Capability>>,
+    /// Whether a case may change or take away objects that were there before and that it did not make, where its scenario says
+    /// so. They are put back when it is over. Not when left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub existing_objects: bool,
     /// How long an expectation may take where its scenario does not say; `90s` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<Patience>,
