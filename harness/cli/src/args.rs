@@ -219,6 +219,10 @@ pub(crate) struct RunArgs {
     /// Begin no further case once one has failed.
     #[arg(long, help_heading = "Selection")]
     pub(crate) fail_fast: bool,
+    /// Tell each scenario otherwise: other names, counts and orders of containers, another version of the API server, and
+    /// settings of the webhook that decide nothing. What it is follows from the number, which the report shows.
+    #[arg(long, value_name = "SEED", help_heading = "Selection")]
+    pub(crate) vary: Option<u64>,
     /// Run under a defect, to see what a failure looks like; `sabotage --list` names them.
     #[arg(long, value_name = "DEFECT", help_heading = "Selection")]
     pub(crate) saboteur: Option<String>,

@@ -182,6 +182,10 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
             wi_model::sabotage::apply(&mut case.scenario, defect);
         }
     }
+    let varied = args.vary.map(wi_model::variation::shared);
+    if let Some(seed) = args.vary {
+        cases.iter_mut().for_each(|case| _ = wi_model::variation::vary(case, seed));
+    }
     if args.failed {
         cases = failed(cases, &args.out)?;
     }
@@ -194,7 +198,10 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         (cases, part) = (mine, Some(shard));
     }
     let people = if args.format == Format::Json { ForPeople::Error } else { ForPeople::Output };
-    let place = targets::place(&args.select.target, &suite.images, defects, &global.state_dir())?;
+    let mut place = targets::place(&args.select.target, &suite.images, defects, &global.state_dir())?;
+    if let Some(varied) = &varied {
+        place.vary(varied);
+    }
     let jobs = jobs(args.jobs, &place);
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
@@ -216,6 +223,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
             print_target: args.print_target,
             fail_fast: args.fail_fast,
             again: crate::args::again::base(std::env::args().skip(1)),
+            vary: args.vary.zip(varied.clone()),
         };
         let outcome = run.perform(&progress).await;
         progress.finish();

@@ -26,6 +26,7 @@ pub(crate) fn hops(mutant: &str) -> &'static [Hop] {
         "issuer" | "tokens" => &[Hop::Token],
         "entra" | "proxy" => &[Hop::Exchange],
         "vault" => &[Hop::Secret],
+        "node" => &[Hop::Pod, Hop::Token],
         "arm" => &[Hop::SetUp],
         // A mutant of the set-up says itself where it shows.
         _ => &[],

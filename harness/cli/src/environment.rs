@@ -2,6 +2,7 @@
 
 mod clock;
 mod images;
+mod logs;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use crate::readiness::NotReady;
 use crate::defects::Defects;
 use clock::Clock;
 use images::Images;
+use logs::Logs;
 use webhook::Installed;
 
 /// The Service of the API server, as in a real cluster.
@@ -45,6 +47,8 @@ pub struct Options {
     /// Folder for what the environment needs on disk while it lasts; the system's temporary one when `None`.
     pub state_dir: Option<PathBuf>,
     pub(crate) defects: Defects,
+    /// The version that the API server states, such as `1.31`; the newest that it knows when `None`.
+    pub(crate) kubernetes: Option<String>,
     /// Settings of the webhook that a case asks for.
     pub(crate) settings: BTreeMap<String, String>,
     /// The issuer that a case asks for; one of this environment's own when `None`.
@@ -60,6 +64,7 @@ impl Default for Options {
             images: Vec::new(),
             state_dir: None,
             defects: Defects::default(),
+            kubernetes: None,
             settings: BTreeMap::new(),
             issuer: None,
             identified: webhook::Identified::default(),
@@ -190,8 +195,12 @@ impl Environment {
         let clock = time.read();
         let routes: Arc<Routes> = Arc::default();
         let usual = wi_embedded_cluster::Options::default();
+        let logs = Logs::default();
+        let version = options.kubernetes.as_deref().map_or(usual.version.clone(), webhook::whole_version);
         let cluster_options = wi_embedded_cluster::Options {
             issuer: options.issuer.clone().unwrap_or_else(|| usual.issuer.clone()),
+            version: version.clone(),
+            mirrored_logs: logs.source(),
             clock: clock.clone(),
             clock_moved: time.moves(),
             advance: Some(time.advance()),
@@ -215,6 +224,8 @@ impl Environment {
             tenant_id: azure.tenant_id().to_string(),
             breaks: options.defects.webhook(),
             addresses: WEBHOOK_ADDRESSES,
+            kubernetes: version,
+            logs,
             settings: options.settings.clone(),
             programs: options.images.iter().map(|(name, program)| (name.clone(), program.path.clone())).collect(),
             identified: options.identified.clone(),

@@ -10,6 +10,7 @@ use wi_model::plan::{Case, Offer};
 use wi_model::product::Product;
 use wi_model::record::Phase;
 use wi_model::target::Target;
+use wi_model::variation::Shared;
 
 use crate::aks;
 use crate::environment::{self, Environment};
@@ -66,11 +67,27 @@ impl Place {
         match self {
             Place::Embedded(options) => {
                 let wanted = &case.scenario.given.webhook_settings;
-                let settings = wanted.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect();
+                let mut settings = options.settings.clone();
+                settings.extend(wanted.iter().map(|(name, value)| (name.clone(), value.value.clone())));
                 let issuer = case.scenario.given.issuer.as_ref().map(|issuer| issuer.value.clone());
-                Place::Embedded(Box::new(environment::Options { settings, issuer, ..(**options).clone() }))
+                let asked = case.scenario.given.kubernetes.as_ref().map(|version| version.value.clone());
+                let kubernetes = asked.or_else(|| options.kubernetes.clone());
+                let options = environment::Options { settings, issuer, kubernetes, ..(**options).clone() };
+                Place::Embedded(Box::new(options))
             }
             Place::Real(_) | Place::Aks(_) => self.clone(),
+        }
+    }
+
+    /// Starts what its cases share otherwise, as far as that is ours to start.
+    pub(crate) fn vary(&mut self, shared: &Shared) {
+        match self {
+            Place::Embedded(options) => {
+                options.kubernetes = shared.kubernetes.map(str::to_owned);
+                let settings = shared.webhook_settings.iter();
+                options.settings.extend(settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            }
+            Place::Real(_) | Place::Aks(_) => {}
         }
     }
 

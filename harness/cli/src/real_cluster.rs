@@ -152,6 +152,8 @@ impl Options {
             Capability::WebhookSettings,
             Capability::WebhookUpgrade,
             Capability::ChosenIssuer,
+            Capability::ApiServerControl,
+            Capability::KubernetesVersion,
         ] {
             all.remove(&other);
         }

@@ -189,8 +189,7 @@ mod tests {
             "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {{ name: c }}\nwebhooks:\n\
              - name: mutation.azure-workload-identity.io\n  clientConfig: {{ service: {{ namespace: home, name: s }} }}\n---\n\
              apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: m }}\ndata: {{ AZURE_TENANT_ID: other, AZURE_ENVIRONMENT: ${{AZURE_ENVIRONMENT:-AzurePublicCloud}} }}\n---\n\
-             apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: d, namespace: home }}\nspec:\n  template:\n    spec:\n      containers:\n\
-             - {{ name: manager, image: 'r.example:5000/a/webhook:v1@sha256:0', command: [/manager], args: [{args}], env: [{{ name: A, value: '1' }}] }}\n"
+             apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: d, namespace: home }}\nspec:\n  template:\n    spec:\n      containers:\n      - {{ name: manager, image: 'r.example:5000/a/webhook:v1@sha256:0', command: [/manager], args: [{args}], env: [{{ name: A, value: '1' }}] }}\n"
         );
         std::fs::write(folder.path().join("all.yaml"), text).unwrap();
         Release::read(folder.path(), "tenant").unwrap()

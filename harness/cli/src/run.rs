@@ -15,6 +15,7 @@ use wi_model::plan::Case;
 use wi_model::record::{Outcome, Phase, Record, RunRecord};
 use wi_model::register::{self, Deviation};
 use wi_model::secret::Secret;
+use wi_model::variation::Shared;
 use wi_report::{Event as Logged, Shard};
 
 use crate::exit::{Exit, Stop};
@@ -42,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) fail_fast: bool,
     /// The command that runs the same, for one case to be named after it.
     pub(crate) again: String,
+    /// The seed by which cases are told otherwise, and what it makes of what they share.
+    pub(crate) vary: Option<(u64, Shared)>,
 }
 
 /// For each case that runs, this many may be removing what they made.
@@ -72,6 +75,11 @@ impl Run {
             shard: self.shard.take(),
             requirements: std::mem::take(&mut self.requirements),
         });
+        if let Some((seed, shared)) = &self.vary {
+            let note = varied(*seed, shared, &self.cases);
+            progress.preparing(&note);
+            journal.tell(&Logged::Noted { note });
+        }
         let ended = |interrupted| Logged::RunEnded {
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             interrupted,
@@ -194,6 +202,17 @@ impl Run {
         }
         Ok(record)
     }
+}
+
+/// What a seed changed, for the report.
+fn varied(seed: u64, shared: &Shared, cases: &[Case]) -> String {
+    let settings: Vec<String> = shared.webhook_settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let changed = cases.iter().filter(|case| !case.variation.is_empty()).count();
+    format!(
+        "told otherwise by --vary {seed}: Kubernetes {}, webhook settings {}, names and containers of {changed} cases",
+        shared.kubernetes.unwrap_or("as ever"),
+        if settings.is_empty() { "as ever".to_owned() } else { settings.join(" ") },
+    )
 }
 
 fn phase(what: &str, began: Instant) -> Phase {

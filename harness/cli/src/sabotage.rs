@@ -180,7 +180,7 @@ mod tests {
     fn red(hop: Hop) -> Record {
         let scenario = "title: t\nwhen:\n  - create-pod: { name: p, image: i }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
         let scenario = wi_model::parse::scenario("s.yaml", scenario.as_bytes()).unwrap();
-        let case = Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None };
+        let case = Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None, variation: Vec::new() };
         let failure = Failure {
             hop,
             expected: "e".into(),

@@ -179,7 +179,7 @@ fn case(
     }
     faults.sort_by(|a, b| (&a.path, a.at).cmp(&(&b.path, b.at)));
     if faults.is_empty() {
-        Ok(Some(Case { id: id.to_owned(), file: shown, scenario, sabotage: None }))
+        Ok(Some(Case { id: id.to_owned(), file: shown, scenario, sabotage: None, variation: Vec::new() }))
     } else {
         Err(faults)
     }

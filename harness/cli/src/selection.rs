@@ -208,7 +208,7 @@ mod tests {
             "title: t\nrequirements: [{requirement}]\nwhen:\n  - create-pod: {{ name: p, image: i }}\nthen:\n  - {then}\n"
         );
         let scenario = parse::scenario("s.yaml", text.as_bytes()).unwrap();
-        Case { id: id.to_owned(), file: "s.yaml".to_owned(), scenario, sabotage: None }
+        Case { id: id.to_owned(), file: "s.yaml".to_owned(), scenario, sabotage: None, variation: Vec::new() }
     }
 
     fn selected(expression: &str) -> Vec<&'static str> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use serde_json::Value;
+use wi_model::capability::Capability;
 use wi_model::evidence::{AdmissionEvidence, Answered, Facts, RefusalEvidence};
 use wi_model::judge;
 use wi_model::located::{Located, Position};
@@ -24,6 +25,8 @@ pub(crate) struct Admissions {
     /// Reviews that were looked at, by their uid.
     seen: BTreeSet<String>,
     compared: usize,
+    /// How many the webhook answered, by namespace.
+    answered: BTreeMap<String, u64>,
     /// Where the scenario made the pod, and what is otherwise than required.
     differences: Vec<(Position, Difference)>,
 }
@@ -54,6 +57,9 @@ impl Admissions {
                 if !self.seen.insert(uid(&entry)) || !of_the_webhook(&entry, session) {
                     continue;
                 }
+                if entry["status"] == 200 {
+                    *self.answered.entry(namespace.to_owned()).or_default() += 1;
+                }
                 let Some(mut review) = decoded(&entry) else { continue };
                 if matches!(review.answered, Answered::Failed(_)) && touches_the_webhook(&ready.scenario) {
                     continue;
@@ -78,6 +84,15 @@ impl Admissions {
     /// How many reviews were compared.
     pub(crate) fn compared(&self) -> usize {
         self.compared
+    }
+
+    /// How many reviews of the case's namespace the webhook has answered; `None` where that cannot be told, because the
+    /// cluster keeps no record, the namespace was another case's before, or the case itself changes who answers.
+    pub(crate) fn answered(&self, session: &Session, ready: &Provisioned) -> Option<u64> {
+        let told = session.target.capabilities.contains(&Capability::AdmissionJournal)
+            && ready.scenario.given.namespace.is_none()
+            && !touches_the_webhook(&ready.scenario);
+        told.then(|| self.answered.get(&ready.namespace).copied().unwrap_or_default())
     }
 
     /// What was found since this was last asked; pods that are alike are told once.
@@ -109,6 +124,7 @@ pub(crate) fn must_look_before(step: &Step) -> bool {
         | Step::Check(_)
         | Step::AdvanceTime(_)
         | Step::SetIssuer(_)
+        | Step::SetApiServer(_)
         | Step::SetSecret(_)
         | Step::RotateClientSecret(_)
         | Step::Trust(_)
@@ -120,7 +136,7 @@ pub(crate) fn must_look_before(step: &Step) -> bool {
 
 /// Whether a scenario itself keeps the webhook from answering.
 fn touches_the_webhook(scenario: &Scenario) -> bool {
-    let set = |step: &Located<Step>| matches!(step.value, Step::SetWebhook(_));
+    let set = |step: &Located<Step>| matches!(step.value, Step::SetWebhook(_) | Step::SetApiServer(_));
     scenario.given.webhook != WebhookState::Installed || scenario.when.iter().any(set)
 }
 

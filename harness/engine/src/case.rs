@@ -113,6 +113,7 @@ pub(crate) async fn run(
         broken: Vec::new(),
         record,
     };
+    case.variation.iter().for_each(|change| running.note(&format!("told otherwise: {change}")));
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone(), &session.run_id);
     let pods = Mutex::new(Pods::new());
@@ -284,8 +285,9 @@ impl<'a> Running<'a> {
         for expectation in &ready.scenario.then {
             self.expect(expectation, ready, redactor, pods).await?;
         }
-        // What controllers made meanwhile.
+        // With what controllers made meanwhile.
         self.compare_admissions(ready, pods, at).await?;
+        self.hear_the_webhook(ready, redactor, pods, at).await?;
         self.conclude_admissions(at);
         let observer = self.observer(redactor, ready);
         let mut pods = pods.lock().await;
@@ -315,11 +317,37 @@ impl<'a> Running<'a> {
         let looked = self.admissions.look(self.session, ready, &pods, at).await;
         looked.map_err(|why| Blocked(format!("the admissions of the case: {why}")))?;
         for (at, difference) in self.admissions.take() {
-            self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
-            let Difference { hop, expected, observed, advice } = difference;
-            let failure = Failure { hop, expected, observed, advice, at, looks: 1, waited_ms: 0 };
-            self.record.failures.insert(self.uncalled_for, failure);
-            self.uncalled_for += 1;
+            self.fail_first(difference, at);
+        }
+        Ok(())
+    }
+
+    /// A failure that no expectation speaks of: it comes before what may have followed from it.
+    fn fail_first(&mut self, difference: Difference, at: Position) {
+        self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
+        let Difference { hop, expected, observed, advice } = difference;
+        let failure = Failure { hop, expected, observed, advice, at, looks: 1, waited_ms: 0 };
+        self.record.failures.insert(self.uncalled_for, failure);
+        self.uncalled_for += 1;
+    }
+
+    /// Looks through what the webhook wrote and counted.
+    async fn hear_the_webhook(
+        &mut self,
+        ready: &Provisioned,
+        redactor: &Redactor,
+        pods: &Mutex<Pods>,
+        at: Position,
+    ) -> Result<(), Blocked> {
+        let answered = self.admissions.answered(self.session, ready);
+        let mut words = self.observer(redactor, ready).webhook_words(ready, answered, &self.options.cancel).await;
+        // Controllers may have gone on meanwhile: what is counted lies between what was answered before and after.
+        self.compare_admissions(ready, pods, at).await?;
+        if let (Some(words), Some(after)) = (&mut words, self.admissions.answered(self.session, ready)) {
+            words.counted = words.counted.map(|(counted, before)| (counted, counted.clamp(before, after)));
+        }
+        for difference in words.iter().flat_map(judge::judge_webhook_words) {
+            self.fail_first(difference, at);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod webhook;
+mod words;
 
 use std::collections::BTreeSet;
 

@@ -51,6 +51,8 @@ pub(crate) struct Provisioned {
     pub(crate) vaults: BTreeMap<String, (String, String)>,
     /// Object id of each application, by the handle of its service principal.
     pub(crate) applications: BTreeMap<String, String>,
+    /// A value in the environment of each pod, which nobody has any business to write down.
+    pub(crate) canary: String,
     /// Name of a Service that leads nowhere.
     pub(crate) nobody: String,
     /// Exchanges of our own, by name.
@@ -165,6 +167,7 @@ impl Ground<'_> {
             identities,
             vaults,
             applications,
+            canary: format!("canary-{}", uuid::Uuid::new_v4().simple()),
             nobody,
             asks,
             tokens,

@@ -43,11 +43,15 @@ pub enum Capability {
     ChosenIssuer,
     /// Objects of the cluster that were there before may be changed or taken away by a case that says so, and are put back.
     ExistingObjects,
+    /// The API server can be made to behave otherwise for a case, as real ones sometimes do.
+    ApiServerControl,
+    /// The API server can state any version.
+    KubernetesVersion,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 17] = [
+    pub const ALL: [Capability; 19] = [
         Capability::RunsPods,
         Capability::RunsProxy,
         Capability::Webhook,
@@ -65,6 +69,8 @@ impl Capability {
         Capability::ChosenIds,
         Capability::ChosenIssuer,
         Capability::ExistingObjects,
+        Capability::ApiServerControl,
+        Capability::KubernetesVersion,
     ];
 
     /// The word used in scenario and target files.
@@ -87,6 +93,8 @@ impl Capability {
             Capability::ChosenIds => "chosen-ids",
             Capability::ChosenIssuer => "chosen-issuer",
             Capability::ExistingObjects => "existing-objects",
+            Capability::ApiServerControl => "api-server-control",
+            Capability::KubernetesVersion => "kubernetes-version",
         }
     }
 }
@@ -111,7 +119,9 @@ impl Capability {
             | Capability::AzureFaults
             | Capability::ChosenIds
             | Capability::ChosenIssuer
-            | Capability::ExistingObjects => self.to_string(),
+            | Capability::ExistingObjects
+            | Capability::ApiServerControl
+            | Capability::KubernetesVersion => self.to_string(),
         }
     }
 }

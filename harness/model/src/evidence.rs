@@ -132,6 +132,19 @@ pub struct AdmissionEvidence {
     pub service: Option<(String, String)>,
 }
 
+/// What the webhook wrote and counted while a case went on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebhookWords {
+    /// The case's namespace.
+    pub namespace: String,
+    /// What is in its log and must not be, by its pods.
+    pub leaks: BTreeMap<String, Vec<String>>,
+    /// How many reviews of the namespace it counted, and how many it answered; `None` where one of them is not known.
+    pub counted: Option<(u64, u64)>,
+    /// Why none is counted, where that can be told.
+    pub uncounted: Option<String>,
+}
+
 /// What became of a review.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answered {

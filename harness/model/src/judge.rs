@@ -18,10 +18,12 @@ mod secret;
 mod token;
 mod voice;
 mod webhook;
+mod words;
 
 use serde_json::Value;
 
 pub use every_admission::judge_every_admission;
+pub use words::judge_webhook_words;
 
 use crate::evidence::{ClusterEvidence, Facts, PodEvidence};
 use crate::scenario::Expectation;

@@ -29,5 +29,6 @@ pub mod secret;
 pub mod target;
 pub mod template;
 pub mod texts;
+pub mod variation;
 pub mod verdict;
 pub mod webhook_log;

@@ -209,7 +209,7 @@ mod tests {
     fn case(id: &str, text: &str) -> Case {
         let text = format!("title: t\nrequirements: [R-1]\nsaboteurs: [a/b]\n{text}");
         let scenario = parse::scenario("s.yaml", text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
-        Case { id: id.into(), file: "s.yaml".into(), scenario, sabotage: None }
+        Case { id: id.into(), file: "s.yaml".into(), scenario, sabotage: None, variation: Vec::new() }
     }
 
     const PATCH: &str = "when:\n  - patch: { kind: ConfigMap, name: settings, namespace: NS, with: { data: { a: b } } }\nthen:\n  - object: { kind: ConfigMap, name: settings, absent: true }\n";

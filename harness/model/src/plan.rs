@@ -23,6 +23,8 @@ pub struct Case {
     pub scenario: Scenario,
     /// The defect that this run of it is under.
     pub sabotage: Option<String>,
+    /// What is told otherwise than in the file, in words.
+    pub variation: Vec<String>,
 }
 
 impl Case {
@@ -35,11 +37,13 @@ impl Case {
             || given.webhook_refuses.is_some()
             || given.issuer.is_some()
             || given.azure.chooses_names()
-            || self
-                .scenario
-                .when
-                .iter()
-                .any(|step| matches!(step.value, Step::AdvanceTime(_) | Step::SetWebhook(_) | Step::SetIssuer(_)))
+            || given.kubernetes.is_some()
+            || self.scenario.when.iter().any(|step| {
+                matches!(
+                    step.value,
+                    Step::AdvanceTime(_) | Step::SetWebhook(_) | Step::SetIssuer(_) | Step::SetApiServer(_)
+                )
+            })
     }
 
     /// The first part of the id.
@@ -64,6 +68,9 @@ impl Case {
         if given.issuer.is_some() {
             needs.insert(Capability::ChosenIssuer);
         }
+        if given.kubernetes.is_some() {
+            needs.insert(Capability::KubernetesVersion);
+        }
         let azure = &given.azure;
         if azure.chooses_ids() {
             needs.insert(Capability::ChosenIds);
@@ -85,6 +92,7 @@ impl Case {
                     needs.extend([Capability::WebhookControl, Capability::WebhookCa]);
                 }
                 Step::SetWebhook(_) => _ = needs.insert(Capability::WebhookControl),
+                Step::SetApiServer(_) => _ = needs.insert(Capability::ApiServerControl),
                 Step::SetIssuer(_) => _ = needs.insert(Capability::IssuerControl),
                 Step::Break(_) => _ = needs.insert(Capability::AzureFaults),
                 Step::AskAgain(_) => _ = needs.insert(Capability::RunsPods),

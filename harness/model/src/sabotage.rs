@@ -338,7 +338,7 @@ fn each_object(manifests: &mut Manifests, kind: &str, field: &str, change: &mut 
 mod tests {
     use super::*;
 
-    const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
+    const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa, containers: [ { name: c, image: i } ] } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
 
     /// Defects that bite on what the plain scenario has not.
     const OTHERWISE: [&str; 7] = [

@@ -28,8 +28,8 @@ pub use expectation::{
 };
 pub use patience::Patience;
 pub use step::{
-    AskToken, Change, CreatePod, Delete, Distrust, Fault, FaultKind, Grant, IssuerChange, Refusal, SetSecret, Step,
-    Trust,
+    ApiServerChange, AskToken, Change, CreatePod, Delete, Distrust, Fault, FaultKind, Grant, IssuerChange, Refusal,
+    SetSecret, Step, Trust,
 };
 
 /// One scenario file.
@@ -84,6 +84,8 @@ pub struct Given {
     pub webhook_refuses: Option<Text>,
     /// The issuer of the cluster's tokens, byte for byte, where manifests name it literally; the target's own when left out.
     pub issuer: Option<Text>,
+    /// The version that the API server states, such as `1.31`; the target's own when left out.
+    pub kubernetes: Option<Text>,
     /// What Azure holds.
     #[serde(default)]
     pub azure: AzureState,

@@ -257,7 +257,7 @@ POL-004: { level: should, statement: It should be loud., source: "https://exampl
         );
         let scenario =
             wi_model::parse::scenario("a.yaml", text.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
-        Case { id: id.into(), file: "a.yaml".into(), scenario, sabotage: None }
+        Case { id: id.into(), file: "a.yaml".into(), scenario, sabotage: None, variation: Vec::new() }
     }
 
     fn folded() -> Coverage {

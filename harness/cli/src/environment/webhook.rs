@@ -13,6 +13,7 @@ use serde_json::Value;
 use wi_model::product::Product;
 use wi_model::target::WebhookUnderTest;
 
+use super::logs::Logs;
 use crate::readiness::NotReady;
 use crate::release::Release;
 use in_process::InProcess;
@@ -148,11 +149,21 @@ pub(super) struct Installation {
     pub(super) breaks: std::collections::BTreeSet<String>,
     /// Where the API server looks for webhooks of this process.
     pub(super) addresses: [Ipv4Addr; 2],
+    /// The version that the API server states.
+    pub(super) kubernetes: String,
     /// Settings that differ from its defaults.
     pub(super) settings: BTreeMap<String, String>,
+    /// Takes down what webhooks of this process log.
+    pub(super) logs: Logs,
     /// Programs that images stand for.
     pub(super) programs: BTreeMap<String, PathBuf>,
     pub(super) identified: Identified,
+}
+
+/// A version of Kubernetes as servers state it, of one that a scenario names by its first two numbers.
+pub(super) fn whole_version(named: &str) -> String {
+    let named = named.trim_start_matches('v');
+    if named.split('.').count() < 3 { format!("v{named}.0") } else { format!("v{named}") }
 }
 
 impl Installation {

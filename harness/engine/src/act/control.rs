@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wi_model::scenario::{IssuerChange, WebhookState};
+use wi_model::scenario::{ApiServerChange, IssuerChange, WebhookState};
 
 use super::{Done, Stage};
 use crate::lease::Lease;
@@ -11,6 +11,9 @@ use crate::webhook;
 
 /// What tokens name as their issuer where they name another one: what Kubernetes calls itself where nobody says better.
 const ANOTHER_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// How late watches tell of accounts: later than a webhook would wait.
+const LATE: Duration = Duration::from_secs(60);
 
 impl Stage<'_> {
     pub(super) async fn advance_time(&self, by: Duration) -> Result<Done, String> {
@@ -32,6 +35,17 @@ impl Stage<'_> {
             IssuerChange::SignsAsAnother => json!({ "sign-as": ANOTHER_ISSUER }),
         };
         self.cluster.control("issuer", &body).await.map(|_| Done::Accepted)
+    }
+
+    pub(super) async fn set_api_server(&self, change: ApiServerChange) -> Result<Done, String> {
+        let body = match change {
+            ApiServerChange::TellsOfAccountsLate => {
+                json!({ "late": { "resource": "serviceaccounts", "seconds": LATE.as_secs() } })
+            }
+            ApiServerChange::SpeaksOlderTls => json!({ "older-tls": true }),
+            ApiServerChange::AsBefore => json!({}),
+        };
+        self.cluster.control("api-server", &body).await.map(|_| Done::Accepted)
     }
 
     pub(super) async fn set_webhook(&self, state: WebhookState, lease: &mut Lease) -> Result<Done, String> {

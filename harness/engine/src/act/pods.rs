@@ -21,6 +21,9 @@ const TRUST_PATH: &str = "/var/run/secrets/wi-conformance";
 /// The variables that make each runtime trust a bundle: Go, .NET and Rust; Python; curl; Node.
 const TRUST_VARIABLES: [&str; 4] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
 
+/// The variable that holds the canary.
+const CANARY: &str = "WI_CONFORMANCE_CANARY";
+
 /// The annotation that has a running program begin another round when it changes, and where the program sees it.
 pub(super) const AGAIN: &str = "wi-conformance/again";
 const AGAIN_VOLUME: &str = "wi-conformance-again";
@@ -120,6 +123,7 @@ impl Stage<'_> {
                 if asked {
                     hear_again(pod);
                 }
+                give_canary(&mut pod["spec"], &self.ready.canary);
             }
         }
         object
@@ -157,6 +161,18 @@ fn hear_again(pod: &mut Value) {
     for container in pod["spec"].get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
         push(container, "volumeMounts", json!({ "name": AGAIN_VOLUME, "mountPath": AGAIN_PATH, "readOnly": true }));
         push(container, "env", json!({ "name": "QUICKSTART_AGAIN_FILE", "value": format!("{AGAIN_PATH}/again") }));
+    }
+}
+
+/// Puts a value into the environment of each container that nobody has any business to write down.
+fn give_canary(spec: &mut Value, canary: &str) {
+    for list in ["initContainers", "containers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let given = container["env"].as_array().is_some_and(|env| env.iter().any(|entry| entry["name"] == CANARY));
+            if container.is_object() && !given {
+                push(container, "env", json!({ "name": CANARY, "value": canary }));
+            }
+        }
     }
 }
 

@@ -108,6 +108,12 @@ fn credentials(value: &Value, at: &str, secrets: &[Secret], found: &mut dyn FnMu
     }
 }
 
+/// Whether a text that programs wrote holds something that Azure would take for a credential.
+pub(super) fn holds_a_credential(text: &str, secrets: &[Secret]) -> bool {
+    let known = secrets.iter().any(|secret| secret.expose().len() > 3 && text.contains(secret.expose()));
+    known || token(text) || text.contains("PRIVATE KEY-----")
+}
+
 /// Whether a text holds a signed token that was made for somebody: one without an audience, as older API servers keep for
 /// each account, is good for nothing but their own cluster.
 fn token(text: &str) -> bool {

@@ -11,7 +11,7 @@ use crate::webhook::WEBHOOK;
 /// Where the upstream webhook answers probes, and where it shows its metrics, unless it is told otherwise.
 /// Source: `--health-addr` and `--metrics-addr` of its command line.
 const HEALTH: u16 = 9440;
-const METRICS: u16 = 8095;
+pub(super) const METRICS: u16 = 8095;
 /// The metric that grows with every review.
 const REVIEWS: &str = "azwi_mutation_request_count";
 
@@ -50,7 +50,7 @@ impl Observer<'_> {
     }
 
     /// The namespace of the webhook and its pods: those behind the Service of its registration, ready or not.
-    async fn webhook_pods(&self) -> Result<(String, Vec<String>), String> {
+    pub(super) async fn webhook_pods(&self) -> Result<(String, Vec<String>), String> {
         let configurations = self.cluster.webhook_configurations(WEBHOOK, self.registration).await;
         let configurations = configurations.map_err(|error| sentence(&error))?;
         let mut services = configurations
@@ -76,14 +76,14 @@ impl Observer<'_> {
 }
 
 /// How many reviews of a namespace a webhook has counted, by Prometheus' text format.
-fn reviews(metrics: &str, namespace: &str) -> u64 {
+pub(super) fn reviews(metrics: &str, namespace: &str) -> u64 {
     let label = format!("namespace=\"{namespace}\"");
     let lines = metrics.lines().filter(|line| line.starts_with(REVIEWS) && line.contains(&label));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// Why no review of a namespace is counted: the metric's name, or its label, is not there. `None` where both are.
-fn uncounted(metrics: &str, namespace: &str) -> Option<String> {
+pub(super) fn uncounted(metrics: &str, namespace: &str) -> Option<String> {
     let name = |line: &str| line.split(['{', ' ']).next().unwrap_or_default().to_owned();
     let lines: Vec<&str> = metrics.lines().filter(|line| name(line) == REVIEWS).collect();
     let listed = |all: std::collections::BTreeSet<String>| match all.is_empty() {

@@ -47,7 +47,7 @@ impl std::fmt::Display for Change {
 }
 
 fn show(value: &Value) -> String {
-    let text = value.to_string().replace(ANY, "…");
+    let text = value.to_string().replace("\\u0000any", "…");
     match text.char_indices().nth(SHOWN) {
         Some((cut, _)) => format!("`{}…`", &text[..cut]),
         None => format!("`{text}`"),

@@ -331,7 +331,10 @@ mod tests {
 
     fn decided(text: &str, offer: &Offer) -> Decision {
         let scenario = parse::scenario("s.yaml", text.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
-        foresee(&Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None }, offer)
+        foresee(
+            &Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None, variation: Vec::new() },
+            offer,
+        )
     }
 
     fn offer() -> Offer {

@@ -35,6 +35,8 @@ pub enum Step {
     AdvanceTime(Patience),
     /// Brings the webhook's installation into a state.
     SetWebhook(WebhookState),
+    /// Changes how the API server behaves.
+    SetApiServer(ApiServerChange),
     /// Changes how the cluster signs tokens and what it publishes of it.
     SetIssuer(IssuerChange),
     /// Writes a new version of a secret.
@@ -166,6 +168,19 @@ pub enum IssuerChange {
     RedirectsToLogin,
     /// New tokens name another issuer than the one that is published.
     SignsAsAnother,
+}
+
+/// How the API server behaves, as real ones sometimes do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiServerChange {
+    /// Watches tell of service accounts a minute later; who asks is answered at once.
+    TellsOfAccountsLate,
+    /// It speaks TLS 1.2 to webhooks, as older ones do.
+    #[serde(rename = "speaks-tls-1.2")]
+    SpeaksOlderTls,
+    /// As it did at first.
+    AsBefore,
 }
 
 /// A new version of a secret.

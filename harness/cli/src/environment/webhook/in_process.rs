@@ -103,6 +103,7 @@ async fn start(
         health: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         tls: Tls { cert_pem: certificate.cert.clone(), key_pem: certificate.key.clone() },
+        log: installation.logs.of(service),
     };
     let webhook = ReferenceWebhook::start(options).await.map_err(|error| crate::exit::chain(&error))?;
     let mut objects = registration(&certificate.ca, &installation.breaks);
@@ -168,7 +169,7 @@ fn config(profile: Profile, installation: &Installation) -> Result<Config, Strin
         [("profile", profile.word()), ("AZURE_TENANT_ID", installation.tenant_id.as_str())].into();
     settings.extend(installation.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let args = wi_reference_webhook::Args::of_settings(settings)?;
-    let mut config = args.config(Config::default().kubernetes_version).map_err(|error| crate::exit::chain(&error))?;
+    let mut config = args.config(installation.kubernetes.clone()).map_err(|error| crate::exit::chain(&error))?;
     config.breaks.clone_from(&installation.breaks);
     Ok(config)
 }
