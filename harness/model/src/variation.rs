@@ -68,9 +68,6 @@ pub fn shared(seed: u64) -> Shared {
     if numbers.below(2) == 0 {
         webhook_settings.push(("audience", injection::AUDIENCE));
     }
-    if numbers.below(2) == 0 {
-        webhook_settings.push(("tls-min-version", "1.2"));
-    }
     Shared { kubernetes, webhook_settings }
 }
 
@@ -97,7 +94,9 @@ fn rename(scenario: &mut Scenario, numbers: &mut Numbers) -> Vec<String> {
         let mut speaks_of_it = false;
         let mut renamed = scenario.clone();
         let done = renamed.each_text(&mut |text: &mut Text| {
-            speaks_of_it |= text.value.contains(computed);
+            // A name in other letters is written so on purpose: the scenario is about the difference.
+            let in_any_case = text.value.to_lowercase().matches(&name.to_lowercase()).count();
+            speaks_of_it |= text.value.contains(computed) || in_any_case != text.value.matches(&name).count();
             text.value = replaced(&text.value, &name, &new);
             Ok::<(), std::convert::Infallible>(())
         });
