@@ -1,7 +1,7 @@
 //! The command that runs a case again as it ran: with the flags that select the place and the scenarios.
 
 /// Flags with a value that say where and what is run; the others say how much, how fast and where reports go.
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 15] = [
     "--scenarios",
     "--target",
     "--webhook",
@@ -16,6 +16,7 @@ const VALUES: [&str; 14] = [
     "--context",
     "--webhook-replicas",
     "--state-dir",
+    "--vary",
 ];
 /// Flags of that kind without a value.
 const SWITCHES: [&str; 2] = ["--reuse", "--yes"];
