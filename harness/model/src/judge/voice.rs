@@ -185,7 +185,10 @@ fn each_of(
         let observed = || format!("{}: has printed nothing of it; {}", voice.place(), pod.condition());
         match awaited {
             Awaited::No => {}
-            Awaited::Surely if over(pod, name) => return Err(broken(Hop::Pod, expected, observed())),
+            Awaited::Surely if over(pod, name) => {
+                let told = by_record(pod, &observed()).unwrap_or((Hop::Pod, observed()));
+                return Err(broken(told.0, expected, told.1));
+            }
             Awaited::Surely => return Err(not_yet(Hop::Pod, expected, observed())),
             Awaited::Perhaps => {
                 open = open.or_else(|| Some(Unmet::SoFar(Difference::at(Hop::Pod, expected, observed()))));
@@ -198,6 +201,24 @@ fn each_of(
         return Err(if over { broken(Hop::Pod, expected, observed) } else { not_yet(Hop::Pod, expected, observed) });
     }
     open.map_or(Ok(()), Err)
+}
+
+/// Where a pod that says nothing of what it did came to an end, by what the identity provider and the vault recorded of it.
+fn by_record(pod: &PodEvidence, silent: &str) -> Option<(Hop, String)> {
+    let last = |plane: &'static str| super::recorded(pod, plane).last();
+    let refused = |hop: Hop, who: &str, exchange: &Value| {
+        (hop, format!("{silent}; {who} answered {} to {}", exchange["status"], super::text(&exchange["path"])))
+    };
+    match (last("entra"), last("vault")) {
+        (Some(exchange), _) if exchange["status"] != 200 => {
+            Some(refused(Hop::Exchange, "the identity provider", exchange))
+        }
+        // An answer of 401 is the challenge with which every client begins.
+        (_, Some(exchange)) if exchange["status"] != 200 && exchange["status"] != 401 => {
+            Some(refused(Hop::Secret, "the vault", exchange))
+        }
+        _ => None,
+    }
 }
 
 /// Containers of a pod, those included that were added to it while it ran and print.

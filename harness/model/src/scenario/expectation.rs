@@ -457,11 +457,11 @@ impl Expectation {
         match self {
             Expectation::Pod(e) => e.container.as_ref(),
             Expectation::Log(e) => e.container.as_ref(),
+            Expectation::Token(e) => e.container.as_ref(),
+            Expectation::Exchange(e) => e.container.as_ref(),
+            Expectation::Metadata(e) => e.container.as_ref(),
+            Expectation::SecretRead(e) => e.container.as_ref(),
             Expectation::Admission(_)
-            | Expectation::Token(_)
-            | Expectation::Exchange(_)
-            | Expectation::Metadata(_)
-            | Expectation::SecretRead(_)
             | Expectation::Event(_)
             | Expectation::Object(_)
             | Expectation::Issuer(_)
