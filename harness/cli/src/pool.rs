@@ -276,6 +276,7 @@ fn judged_start(case: &Case, wanted: &Text, started: Result<(), &Stop>) -> Recor
         met,
         judged: true,
         word_alone: false,
+        unasked: false,
         looks: 1,
         waited_ms: 0,
     });

@@ -267,6 +267,7 @@ impl<'a> Running<'a> {
             met,
             judged: true,
             word_alone: false,
+            unasked: false,
             looks: 1,
             waited_ms: 0,
         });
@@ -365,6 +366,7 @@ impl<'a> Running<'a> {
                 met,
                 judged: true,
                 word_alone: false,
+                unasked: true,
                 looks: 1,
                 waited_ms: 0,
             });
@@ -497,6 +499,7 @@ impl<'a> Running<'a> {
             met: met && judged,
             judged,
             word_alone: met && says && !ready.facts.request_journal,
+            unasked: false,
             looks,
             waited_ms,
         });

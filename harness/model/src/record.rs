@@ -217,6 +217,10 @@ pub struct Check {
     /// Whether it was met by the pod's word alone, because the target keeps no record of requests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub word_alone: bool,
+    /// Whether it is made wherever a target can tell, whatever the scenario expects: a run on a target that cannot tell lacks
+    /// it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
     /// How often the world was looked at.
     pub looks: u32,
     /// For how long, in milliseconds.

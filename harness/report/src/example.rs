@@ -25,6 +25,7 @@ fn case(id: &str, outcome: Outcome, reason: Option<&str>) -> Record {
             met: outcome == Outcome::Pass,
             judged: true,
             word_alone: false,
+            unasked: false,
             looks: 2,
             waited_ms: 30,
         }],

@@ -52,6 +52,7 @@ pub(crate) fn case(id: &str, outcome: Outcome, longest: usize) -> Record {
         met,
         judged: true,
         word_alone: false,
+        unasked: false,
         looks: 2,
         waited_ms: 30,
     };
