@@ -88,7 +88,7 @@ pub(crate) const SHOWS: &[(&[&str], &[Hop])] = &[
     (&["setup/forgets-settings"], &[Hop::SetUp, Hop::Admission]),
     (&["setup/skips-fault"], &[Hop::Exchange, Hop::Secret]),
     (&["setup/skips-issuer", "issuer/unpublished-key"], &[Hop::Token, Hop::Exchange]),
-    (&["setup/skips-time"], &[Hop::Admission, Hop::Token, Hop::Exchange]),
+    (&["setup/skips-time"], &[Hop::Admission, Hop::Pod, Hop::Token, Hop::Exchange]),
     // A pod that is given no token does not start.
     (&["tokens/needs-automount"], &[Hop::Pod]),
 ];

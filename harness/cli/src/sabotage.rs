@@ -205,7 +205,7 @@ mod tests {
     fn every_mutant_declares_where_it_shows_and_none_shows_everywhere() {
         for (name, sentence) in defects::all() {
             let hops = defects::hops(&name);
-            assert!((1..4).contains(&hops.len()), "{name} ({sentence}) shows at {hops:?}: say at which hop");
+            assert!((1..=4).contains(&hops.len()), "{name} ({sentence}) shows at {hops:?}: say at which hop");
         }
         for names in defects::SHOWS.iter().map(|(names, _)| *names) {
             for name in names {

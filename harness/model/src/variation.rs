@@ -91,17 +91,17 @@ fn rename(scenario: &mut Scenario, numbers: &mut Numbers) -> Vec<String> {
     for name in names(scenario) {
         let new = format!("{name}-{:x}", 0x100 + numbers.below(0xe00));
         let computed = injection::RESERVED_VOLUME;
-        let mut speaks_of_it = false;
+        let mut mentions_it = false;
         let mut renamed = scenario.clone();
         let done = renamed.each_text(&mut |text: &mut Text| {
             // A name in other letters is written so on purpose: the scenario is about the difference.
             let in_any_case = text.value.to_lowercase().matches(&name.to_lowercase()).count();
-            speaks_of_it |= text.value.contains(computed) || in_any_case != text.value.matches(&name).count();
+            mentions_it |= text.value.contains(computed) || in_any_case != text.value.matches(&name).count();
             text.value = replaced(&text.value, &name, &new);
             Ok::<(), std::convert::Infallible>(())
         });
-        let keys_speak_of_it = format!("{:?}", scenario.then).contains(computed);
-        if done.is_ok() && !speaks_of_it && !keys_speak_of_it {
+        let keys_mention_it = format!("{:?}", scenario.then).contains(computed);
+        if done.is_ok() && !mentions_it && !keys_mention_it {
             *scenario = renamed;
             told.push(format!("{name} is called {new}"));
         }

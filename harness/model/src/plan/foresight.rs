@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Case, Decision, unsuited};
+use super::{Case, Decision, decide, unsuited};
 use crate::capability::Capability;
 use crate::located::Position;
 use crate::manifest;
@@ -56,9 +56,11 @@ impl Kinds {
 
 /// Decides for one case, by everything that is known before the target is touched.
 pub fn foresee(case: &Case, offer: &Offer) -> Decision {
-    let missing: Vec<Capability> = case.needs().difference(&offer.capabilities).copied().collect();
-    if !missing.is_empty() {
-        return Decision::NotApplicable { missing };
+    match decide(case, &offer.capabilities) {
+        Decision::Runs => {}
+        decided @ (Decision::NotApplicable { .. } | Decision::Unsuited { .. } | Decision::Blocked { .. }) => {
+            return decided;
+        }
     }
     if let Some(why) = unsuited(case, offer.kubernetes.as_deref(), offer.profile.as_deref()) {
         return Decision::Unsuited { why };
