@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wi_model::verdict::{Difference, Judgement};
+use wi_model::verdict::{Difference, Hop, Judgement};
 
 /// How often the world is looked at while a claim does not hold yet. Small against what a pod needs to start, large
 /// against what a look costs.
@@ -43,6 +43,7 @@ where
 {
     let began = Instant::now();
     let mut held_since = None;
+    let mut furthest: Option<Difference> = None;
     let mut looks = 0;
     let mut pause = LOOK_EVERY;
     loop {
@@ -68,8 +69,19 @@ where
                 return done(Some(lost(difference, since)), false);
             }
             (Judgement::Broken(difference), None) => return done(Some(difference), false),
-            (Judgement::NotYet(difference), None) if over => return done(Some(difference), true),
-            (Judgement::NotYet(_), None) => false,
+            (Judgement::NotYet(difference), None) => {
+                // A pod that was asked again begins anew: how far it came the round before tells more than that the newest
+                // has only begun.
+                let told = match furthest.take() {
+                    Some(before) if difference.hop == Hop::Pod && before.hop > Hop::Pod => before,
+                    Some(_) | None => difference,
+                };
+                if over {
+                    return done(Some(told), true);
+                }
+                furthest = Some(told);
+                false
+            }
         };
         let left = if holds {
             let since = *held_since.get_or_insert(now);
