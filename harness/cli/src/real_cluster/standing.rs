@@ -107,7 +107,7 @@ fn settle(state_dir: &Path, name: &str, from: &Path) -> Result<PathBuf, String> 
     let to = folder(state_dir, name);
     let fault = |error: std::io::Error| format!("{}: {error}", to.display());
     if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent).map_err(fault)?;
+        super::files::private_folder(parent).map_err(fault)?;
     }
     // What a cluster of this name left when it was deleted by hand.
     if to.exists() {
