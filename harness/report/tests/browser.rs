@@ -91,7 +91,8 @@ fn thousand() -> RunRecord {
     let cases = (0..1000).map(|i| {
         let outcome = if i % 10 == 0 { Outcome::Fail } else { Outcome::Pass };
         let mut case = nasty::case(&format!("area{}/case-{i:04}", i % 9), outcome, 0);
-        case.title = "exchange is refused when the issuer of the federated credential has an extra trailing slash".into();
+        case.title =
+            "exchange is refused when the issuer of the federated credential has an extra trailing slash".into();
         case.source = Some("https://github.com/Azure/azure-workload-identity/issues/977".into());
         for failure in &mut case.failures {
             failure.expected = "refused with AADSTS700211".into();
