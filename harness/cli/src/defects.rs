@@ -68,6 +68,8 @@ pub(crate) const SHOWS: &[(&[&str], &[Hop])] = &[
             "setup/skips-secret",
             "setup/skips-grant",
             "setup/stores-another-secret",
+            // It is acknowledged, and shows when a program asks the vault.
+            "arm/policies-by-default",
         ],
         &[Hop::Secret],
     ),

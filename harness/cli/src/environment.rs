@@ -204,13 +204,14 @@ impl Environment {
             clock: clock.clone(),
             clock_moved: time.moves(),
             advance: Some(time.advance()),
+            advance_alone: Some(time.advance_cluster()),
             dialer: dialer(routes.clone()),
             defects: options.defects.cluster(),
             ..usual
         };
         let cluster = EmbeddedCluster::start(cluster_options).await.map_err(EnvironmentError::Cluster)?;
 
-        let azure = Arc::new(start_azure(&cluster, clock.clone(), &options.defects).await?);
+        let azure = Arc::new(start_azure(&cluster, time.read_in_azure(), &options.defects).await?);
         let trust = folder.path().join("azure.pem");
         std::fs::write(&trust, azure.ca_pem()).map_err(state)?;
         let images = Images::new(&options.images, &options.webhook, trust, &options.defects.proxy());

@@ -72,6 +72,7 @@ impl Stage<'_> {
             // Waiting is the case's own business.
             Step::Check(_) => Ok(Done::Accepted),
             Step::AdvanceTime(by) => self.advance_time(by.0).await,
+            Step::AdvanceClusterTime(by) => self.advance_cluster_time(by.0).await,
             Step::SetApiServer(change) => self.set_api_server(*change).await,
             Step::SetIssuer(change) => self.set_issuer(*change).await,
             Step::SetWebhook(state) => self.set_webhook(*state, lease).await,

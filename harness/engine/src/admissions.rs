@@ -123,6 +123,7 @@ pub(crate) fn must_look_before(step: &Step) -> bool {
         | Step::AskToken(_)
         | Step::Check(_)
         | Step::AdvanceTime(_)
+        | Step::AdvanceClusterTime(_)
         | Step::SetIssuer(_)
         | Step::SetApiServer(_)
         | Step::SetSecret(_)

@@ -22,6 +22,7 @@ pub(crate) use arm::{Arm, FederatedCredential, MADE_TAG, MAKING_TAG, Policy, cre
 pub(crate) use chosen::Chosen;
 pub(crate) use client::{AzureError, Client};
 pub(crate) use graph::{Graph, NamedBy};
+pub(crate) use rights::Scope;
 pub(crate) use vault::Vault;
 
 /// What the identity provider says of a client or a federated credential that it does not know, or not yet.

@@ -46,6 +46,12 @@ pub(crate) enum Owned {
         #[serde(default)]
         made: Option<String>,
     },
+    /// A role on more than a vault, for a principal of the run.
+    RoleAssignment {
+        /// Below the subscription.
+        path: String,
+        principal: String,
+    },
     /// An application registration with its service principal. `made` is also in its tags.
     Application {
         name: String,
@@ -74,6 +80,7 @@ impl std::fmt::Display for Owned {
             Owned::ResourceGroup { name, .. } => write!(f, "resource group {name}"),
             Owned::Identity { name, .. } => write!(f, "identity {name}"),
             Owned::Vault { name, .. } => write!(f, "vault {name}"),
+            Owned::RoleAssignment { path, principal } => write!(f, "role assignment {path} for {principal}"),
             Owned::Application { name, .. } => write!(f, "application {name}"),
         }
     }

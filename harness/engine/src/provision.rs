@@ -90,6 +90,8 @@ impl Ground<'_> {
         bindings.insert("namespace".to_owned(), namespace.clone());
         bindings.insert("random".to_owned(), uuid::Uuid::new_v4().simple().to_string());
         bindings.insert("cluster.issuer".to_owned(), self.facts.issuer.clone());
+        let without_slash = self.facts.issuer.trim_end_matches('/').to_owned();
+        bindings.insert("cluster.issuer.without-slash".to_owned(), without_slash);
         bindings.insert("azure.tenant-id".to_owned(), self.facts.tenant_id.clone());
         bindings.insert("azure.authority".to_owned(), self.facts.authority.clone());
 
@@ -268,7 +270,9 @@ impl Ground<'_> {
         }
         for (handle, vault) in &azure.vaults {
             let policies = vault.access.iter().map(|policy| &policy.to);
-            facts.rights.extend(policies.chain(&vault.secrets_user).map(|to| (handle.clone(), to.value.clone())));
+            let roles = vault.roles.iter().map(|assignment| &assignment.to);
+            let all = policies.chain(&vault.secrets_user).chain(roles);
+            facts.rights.extend(all.map(|to| (handle.clone(), to.value.clone())));
         }
         let objects = scenario.given.cluster.iter().flat_map(|state| objects_of(state, namespace));
         facts.accounts = objects.filter(|object| object["kind"] == "ServiceAccount").collect();

@@ -95,7 +95,11 @@ impl Left {
     pub(crate) fn new(owned: &Owned, why: Kept) -> Self {
         let within = match owned {
             Owned::Identity { group, .. } | Owned::Vault { group, .. } => Some(group.clone()),
-            Owned::Object(_) | Owned::Restore { .. } | Owned::ResourceGroup { .. } | Owned::Application { .. } => None,
+            Owned::Object(_)
+            | Owned::Restore { .. }
+            | Owned::ResourceGroup { .. }
+            | Owned::RoleAssignment { .. }
+            | Owned::Application { .. } => None,
         };
         Left { what: owned.to_string(), why, within }
     }
@@ -198,6 +202,7 @@ impl<'a> Undo<'a> {
             Owned::Vault { group, name, location, made } => {
                 self.vault(entry, (group, name, location), made.as_deref()).await
             }
+            Owned::RoleAssignment { path, principal } => self.role_assignment(path, principal).await,
             Owned::Application { name, made } => self.application(entry, name, made.as_deref()).await,
         }
     }

@@ -30,10 +30,10 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// Whether a suite without a scenario for it has a hole: it is essential or absolute, and no more than this program is
-    /// needed to show it.
+    /// Whether a suite without a scenario for it has a hole: no more than this program is needed to show it, and it is not
+    /// merely allowed.
     pub fn owed(&self) -> bool {
-        self.elsewhere.is_none() && (self.essential || matches!(self.level, Level::Must | Level::MustNot))
+        self.elsewhere.is_none() && (self.essential || self.level != Level::May)
     }
 }
 
@@ -119,13 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_are_owed_for_what_is_essential_or_absolute_and_can_be_shown_here() {
+    fn scenarios_are_owed_for_everything_that_can_be_shown_here_and_is_not_merely_allowed() {
         for (fields, owed) in [
             ("  level: must\n", true),
             ("  level: must-not\n", true),
-            ("  level: should\n", false),
+            ("  level: should\n", true),
+            ("  level: should\n  elsewhere: real Kyverno\n", false),
             ("  level: may\n", false),
-            ("  level: should\n  essential: true\n", true),
+            ("  level: may\n  essential: true\n", true),
             ("  level: must\n  essential: true\n  elsewhere: real Kyverno\n", false),
         ] {
             assert_eq!(one(fields).unwrap().owed(), owed, "{fields}");

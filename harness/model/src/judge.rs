@@ -176,6 +176,10 @@ pub fn describe(expectation: &Expectation) -> String {
             SecretReadOutcome::Unauthorized(text) => {
                 format!("the token of pod {} is not taken for secret {}: `{}`", e.by.value, e.secret.value, text.value)
             }
+            SecretReadOutcome::Refused(refusal) => format!(
+                "pod {} is refused secret {} with {} and `{}`",
+                e.by.value, e.secret.value, refusal.status, refusal.message.value
+            ),
             SecretReadOutcome::NotAttempted => format!("pod {} never asks for secret {}", e.by.value, e.secret.value),
         },
         Expectation::Log(e) => format!("pod {} prints `{}`", e.of.value, e.line.value),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::document::{self, Placed, STAND_IN};
 use crate::located::{Located, Position, Text};
 use crate::scenario::expectation::Subject;
-use crate::scenario::{ClusterState, Expectation, Manifests, Scenario, Step};
+use crate::scenario::{ClusterState, Expectation, FaultPlace, Manifests, Scenario, Step};
 use crate::template;
 use crate::texts::Texts;
 
@@ -228,7 +228,9 @@ fn known(name: &str, names: &BTreeSet<String>) -> Result<(), Reason> {
 /// Every name that a `{{ }}` of this scenario may use.
 pub fn names(scenario: &Scenario) -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
-        ["namespace", "random", "cluster.issuer", "azure.tenant-id", "azure.authority"].map(str::to_owned).into();
+        ["namespace", "random", "cluster.issuer", "cluster.issuer.without-slash", "azure.tenant-id", "azure.authority"]
+            .map(str::to_owned)
+            .into();
     let azure = &scenario.given.azure;
     for handle in azure.identities.keys().chain(azure.service_principals.keys()) {
         names.extend(["client-id", "principal-id", "name"].map(|field| format!("{handle}.{field}")));
@@ -238,6 +240,29 @@ pub fn names(scenario: &Scenario) -> BTreeSet<String> {
         names.extend(["url", "name"].map(|field| format!("{handle}.{field}")));
     }
     names
+}
+
+/// Faults that do not happen where a scenario wants them.
+fn check_faults(scenario: &Scenario, faults: &mut Vec<Fault>) {
+    for step in &scenario.when {
+        let Step::Break(fault) = &step.value else { continue };
+        let Some(place) = fault.place(&scenario.given.azure) else { continue };
+        let word = |text: String| text.trim_matches('"').to_owned();
+        if !fault.how.places().contains(&place) {
+            let places: Vec<String> = fault.how.places().iter().map(|place| place.words().to_owned()).collect();
+            let reason = format!(
+                "{} does not happen at {}: expected {}",
+                word(serde_json::to_string(&fault.how).unwrap_or_default()),
+                place.words(),
+                places.join(", ")
+            );
+            faults.push((fault.of.at, Reason::Manifest(reason)));
+        }
+        if fault.how.stands() && fault.times.is_some() {
+            let reason = "`times` counts events, and this fault is a state of things: leave `times` out";
+            faults.push((fault.of.at, Reason::Manifest(reason.to_owned())));
+        }
+    }
 }
 
 fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>) {
@@ -269,6 +294,9 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
     for user in azure.vaults.values().flat_map(|vault| &vault.secrets_user) {
         refer(user, "identity or service principal", &principals);
     }
+    for assignment in azure.vaults.values().flat_map(|vault| &vault.roles) {
+        refer(&assignment.to, "identity or service principal", &principals);
+    }
     let vaults: Vec<String> = azure.vaults.keys().cloned().collect();
     let identities: Vec<String> = azure.identities.keys().cloned().collect();
     for step in &scenario.when {
@@ -289,8 +317,9 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
             Step::Trust(step) => refer(&step.identity, "identity", &identities),
             Step::Distrust(step) => refer(&step.identity, "identity", &identities),
             Step::Break(step) => {
-                let all: Vec<String> = identities.iter().chain(&vaults).cloned().collect();
-                refer(&step.of, "identity or vault", &all);
+                let shared = FaultPlace::SHARED.map(|(word, _)| word.to_owned());
+                let all: Vec<String> = principals.iter().chain(&vaults).chain(&shared).cloned().collect();
+                refer(&step.of, "identity, service principal or vault", &all);
             }
             _ => {}
         }
@@ -328,6 +357,7 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
             _ => {}
         }
     }
+    check_faults(scenario, faults);
     for state in &scenario.given.cluster {
         if let ClusterState::Manifests(manifests) = &state.value
             && manifests.refused.is_some()

@@ -38,11 +38,16 @@ impl Case {
             || given.issuer.is_some()
             || given.azure.chooses_names()
             || given.kubernetes.is_some()
-            || self.scenario.when.iter().any(|step| {
-                matches!(
-                    step.value,
-                    Step::AdvanceTime(_) | Step::SetWebhook(_) | Step::SetIssuer(_) | Step::SetApiServer(_)
-                )
+            || self.scenario.when.iter().any(|step| match &step.value {
+                Step::Break(fault) => fault.place(&given.azure).is_none_or(|place| !place.is_own()),
+                step => matches!(
+                    step,
+                    Step::AdvanceTime(_)
+                        | Step::AdvanceClusterTime(_)
+                        | Step::SetWebhook(_)
+                        | Step::SetIssuer(_)
+                        | Step::SetApiServer(_)
+                ),
             })
     }
 
@@ -86,7 +91,7 @@ impl Case {
         }
         for step in &scenario.when {
             match &step.value {
-                Step::AdvanceTime(_) => _ = needs.insert(Capability::VirtualTime),
+                Step::AdvanceTime(_) | Step::AdvanceClusterTime(_) => _ = needs.insert(Capability::VirtualTime),
                 Step::SetWebhook(WebhookState::Upgraded) => _ = needs.insert(Capability::WebhookUpgrade),
                 Step::SetWebhook(WebhookState::Untrusted) => {
                     needs.extend([Capability::WebhookControl, Capability::WebhookCa]);

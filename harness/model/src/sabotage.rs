@@ -71,6 +71,7 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
             for vault in scenario.given.azure.vaults.values_mut() {
                 vault.access.clear();
                 vault.secrets_user.clear();
+                vault.roles.clear();
             }
         }
         "setup/grants-every-principal" => grant_everyone(scenario),
@@ -156,7 +157,7 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
             for vault in scenario.given.azure.vaults.values_mut() {
                 vault.access_model = match vault.access_model {
                     AccessModel::Policies => AccessModel::Roles,
-                    AccessModel::Roles => AccessModel::Policies,
+                    AccessModel::Roles | AccessModel::Unstated => AccessModel::Policies,
                 };
             }
         }
@@ -193,7 +194,7 @@ fn skip_steps(scenario: &mut Scenario, name: &str) {
             (name, step),
             ("setup/skips-patch", Step::Patch(_))
                 | ("setup/skips-delete", Step::Delete(_))
-                | ("setup/skips-time", Step::AdvanceTime(_))
+                | ("setup/skips-time", Step::AdvanceTime(_) | Step::AdvanceClusterTime(_))
                 | ("setup/skips-issuer", Step::SetIssuer(_))
                 | ("setup/skips-webhook", Step::SetWebhook(_))
                 | ("setup/skips-secret", Step::SetSecret(_))

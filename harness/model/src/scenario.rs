@@ -16,8 +16,8 @@ use crate::located::{Located, Text};
 use crate::texts::texts;
 
 pub use azure::{
-    AccessModel, AccessPolicy, AzureState, FederatedCredential, Identity, OtherTenant, SecretRight, ServicePrincipal,
-    StoredSecret, Vault,
+    AccessModel, AccessPolicy, AzureState, FederatedCredential, Identity, OtherTenant, RoleAssignment, RoleScope,
+    SecretRight, ServicePrincipal, StoredSecret, Vault,
 };
 pub use cluster::{ClusterState, LoadedObject, Manifests, NamespaceState, Policy, ServiceAccountState};
 pub use expectation::{
@@ -28,8 +28,8 @@ pub use expectation::{
 };
 pub use patience::Patience;
 pub use step::{
-    ApiServerChange, AskToken, Change, CreatePod, Delete, Distrust, Fault, FaultKind, Grant, IssuerChange, Refusal,
-    SetSecret, Step, Trust,
+    ApiServerChange, AskToken, Change, CreatePod, Delete, Distrust, Fault, FaultKind, FaultPlace, Grant, IssuerChange,
+    Refusal, SetSecret, Step, Trust,
 };
 
 /// One scenario file.

@@ -20,6 +20,11 @@ impl Stage<'_> {
         self.cluster.control("clock", &json!({ "advance-seconds": by.as_secs() })).await.map(|_| Done::Accepted)
     }
 
+    pub(super) async fn advance_cluster_time(&self, by: Duration) -> Result<Done, String> {
+        let body = json!({ "advance-seconds": by.as_secs(), "of-the-cluster-alone": true });
+        self.cluster.control("clock", &body).await.map(|_| Done::Accepted)
+    }
+
     pub(super) async fn set_issuer(&self, change: IssuerChange) -> Result<Done, String> {
         let body = match change {
             IssuerChange::NewKey => json!({ "rotate-key": { "overlap": true } }),

@@ -73,7 +73,8 @@ pub(crate) async fn present(
     ];
     if let (Some(wanted), Some(access)) = (&asked.reads, body["access_token"].as_str().map(Secret::new)) {
         let url = facts.vaults.get(&wanted.vault.value).map_or("", String::as_str);
-        let read = azure.vault(url).read(&wanted.secret, &access).await.map_err(|error| error.to_string())?;
+        let version = wanted.api_version.as_ref().map(|version| version.value.as_str());
+        let read = azure.vault(url).read(&wanted.secret, version, &access).await.map_err(|error| error.to_string())?;
         documents.push(read_document(&wanted.secret, url, read));
     }
     documents.push(json!({ "quickstart": 1, "event": "end" }));

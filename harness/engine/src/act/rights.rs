@@ -3,7 +3,7 @@
 use serde_json::json;
 use wi_model::evidence::RefusalEvidence;
 use wi_model::injection::AUDIENCE;
-use wi_model::scenario::{Distrust, Fault, FaultKind, Grant, SetSecret, Trust};
+use wi_model::scenario::{Distrust, Fault, FaultKind, FaultPlace, Grant, SetSecret, Trust};
 use wi_model::secret::Secret;
 
 use super::{Done, Stage};
@@ -57,17 +57,34 @@ impl Stage<'_> {
 
     pub(super) async fn break_azure(&self, fault: &Fault) -> Result<Done, String> {
         let facts = &self.ready.facts;
-        let at = if let Some(principal) = facts.principals.get(&fault.of.value) {
-            json!({ "client-id": principal.client_id })
-        } else {
-            let vault = self.ready.vaults.get(&fault.of.value).ok_or_else(|| format!("no vault {}", fault.of.value))?;
-            json!({ "vault": vault.1 })
+        let of = &fault.of.value;
+        let unknown = || format!("nothing is called {of}");
+        let place = fault.place(&self.ready.scenario.given.azure).ok_or_else(unknown)?;
+        let at = match place {
+            FaultPlace::Principal => {
+                json!({ "client-id": facts.principals.get(of).ok_or_else(unknown)?.client_id })
+            }
+            FaultPlace::Vault => json!({ "vault": self.ready.vaults.get(of).ok_or_else(unknown)?.1 }),
+            FaultPlace::Issuer => {
+                let url =
+                    url::Url::parse(&facts.issuer).map_err(|error| format!("issuer {}: {error}", facts.issuer))?;
+                let host = url.host_str().unwrap_or_default();
+                json!({ "issuer-host": url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")) })
+            }
+            FaultPlace::ResourceManager => json!("arm"),
+            FaultPlace::Graph => json!("graph"),
         };
         let does = match fault.how {
             FaultKind::Throttled => json!({ "throttle": { "retry-after": 1 } }),
+            FaultKind::Unavailable if place == FaultPlace::Issuer => json!({ "spoil": { "with": "server-error" } }),
             FaultKind::Unavailable => json!({ "unavailable": {} }),
             FaultKind::Cut => json!({ "reset": {} }),
             FaultKind::Firewalled => json!({ "block-network": { "by": "firewall" } }),
+            FaultKind::PrivateLink => json!({ "block-network": { "by": "private-link" } }),
+            FaultKind::BlockedByPolicy => json!({ "block-by-policy": {} }),
+            FaultKind::Unreachable => json!({ "unreachable": {} }),
+            FaultKind::NotJson => json!({ "spoil": { "with": "not-json" } }),
+            FaultKind::WithoutKeys => json!({ "spoil": { "with": "no-keys" } }),
             FaultKind::Lagging => json!({ "lag": { "replicas": 3, "seconds": 60 } }),
         };
         let mut body = json!({ "at": at, "does": does });

@@ -293,27 +293,31 @@ impl Arm<'_> {
     }
 
     /// Makes a vault; `None` where one of this name is in the group. One that heeds roles keeps its policies and does not
-    /// look at them.
+    /// look at them; which of the two it heeds is left to Azure where nothing is said.
     pub(crate) async fn make_vault(
         &self,
         (group, name): (&str, &str),
-        by_roles: bool,
+        by_roles: Option<bool>,
         policies: &[Policy],
         run: &str,
         made: &str,
     ) -> Result<Option<NewVault>, AzureError> {
         let path = vault_path(group, name);
         let policies: Vec<Value> = policies.iter().map(|policy| self.policy(policy)).collect();
-        let body = json!({ "location": self.azure.location, "tags": self.making(run, made), "properties": {
+        let mut body = json!({ "location": self.azure.location, "tags": self.making(run, made), "properties": {
             "tenantId": self.azure.tenant_id, "sku": { "family": "A", "name": "standard" },
-            "enableRbacAuthorization": by_roles, "softDeleteRetentionInDays": 7, "accessPolicies": policies,
+            "softDeleteRetentionInDays": 7, "accessPolicies": policies,
         } });
+        if let Some(by_roles) = by_roles {
+            body["properties"]["enableRbacAuthorization"] = by_roles.into();
+        }
         let Some(made) = self.create(&path, VAULTS, &body, made).await? else { return Ok(None) };
         let url = made["properties"]["vaultUri"].as_str().map(str::to_owned);
         let url = url.ok_or_else(|| AzureError::unexpected(&path, "properties.vaultUri", "none"))?;
         // A service that does not tell the time leaves the tags to tell it from another one.
         let identity = created_at(&made).or(made["tags"][MADE_TAG].as_str()).unwrap_or_default().to_owned();
-        Ok(Some(NewVault { url, identity }))
+        let by_roles = made["properties"]["enableRbacAuthorization"].as_bool().or(by_roles).unwrap_or_default();
+        Ok(Some(NewVault { url, identity, by_roles }))
     }
 
     /// Purges a vault that was deleted with its group, so that its name is free again.
@@ -330,6 +334,8 @@ pub(crate) struct NewVault {
     pub(crate) url: String,
     /// What tells it from another one of its name.
     pub(crate) identity: String,
+    /// Whether it heeds role assignments, as Azure says.
+    pub(crate) by_roles: bool,
 }
 
 fn group_path(name: &str) -> String {

@@ -22,9 +22,15 @@ impl Vault<'_> {
         self.send(Method::PUT, name, Some(&json!({ "value": value.expose() }))).await
     }
 
-    /// Reads a secret with somebody else's token: status and body.
-    pub(crate) async fn read(&self, name: &str, token: &Secret) -> Result<(u16, serde_json::Value), AzureError> {
-        let url = format!("{}/secrets/{name}?api-version={SECRETS}", self.url.trim_end_matches('/'));
+    /// Reads a secret with somebody else's token, by a version of the interface: status and body.
+    pub(crate) async fn read(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        token: &Secret,
+    ) -> Result<(u16, serde_json::Value), AzureError> {
+        let version = version.unwrap_or(SECRETS);
+        let url = format!("{}/secrets/{name}?api-version={version}", self.url.trim_end_matches('/'));
         self.client.get_as(&url, token).await
     }
 

@@ -2,12 +2,12 @@
 
 use wi_model::evidence::Facts;
 use wi_model::plan::Case;
-use wi_model::scenario::{AccessModel, Scenario};
+use wi_model::scenario::{AccessModel, RoleScope, Scenario, Vault};
 use wi_model::secret::Secret;
 use wi_model::template::Bindings;
 
 use super::Ground;
-use crate::azure::{AzureError, Policy, RUN_TAG};
+use crate::azure::{AzureError, Policy, RUN_TAG, Scope};
 use crate::bindings::Names;
 use crate::cluster::sentence;
 use crate::lease::Lease;
@@ -41,11 +41,16 @@ impl Ground<'_> {
                 let secrets = policy.secrets.iter().map(|right| right.word()).collect();
                 policies.push(Policy { object_id: principal.principal_id.clone(), secrets });
             }
-            let by_roles = vault.access_model == AccessModel::Roles;
+            let by_roles = match vault.access_model {
+                AccessModel::Policies => Some(false),
+                AccessModel::Roles => Some(true),
+                AccessModel::Unstated => None,
+            };
             let wanted = vault.name.as_ref().map(|name| name.value.as_str());
-            let (name, url) = self.vault(&group, (handle, wanted), names, (by_roles, &policies), lease).await?;
+            let made = self.vault(&group, (handle, wanted), names, (by_roles, &policies), lease).await?;
+            let (name, url) = (made.name, made.url);
             let arm = self.azure.arm();
-            if by_roles {
+            if made.by_roles {
                 arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
             }
             for user in &vault.secrets_user {
@@ -54,10 +59,49 @@ impl Ground<'_> {
                 let assigned = arm.make_secrets_user(&group, &name, &principal.principal_id).await;
                 assigned.map_err(|error| error.to_string())?;
             }
+            self.roles(vault, (&group, &name), facts, lease).await?;
             bindings.insert(format!("{handle}.group"), group.clone());
             bindings.insert(format!("{handle}.url"), url.clone());
             bindings.insert(format!("{handle}.name"), name);
             facts.vaults.insert(handle.clone(), url);
+        }
+        Ok(())
+    }
+
+    /// Gives the roles that a vault names. One that reaches beyond the vault does not go with it, so it is written down.
+    async fn roles(
+        &self,
+        vault: &Vault,
+        (group, name): (&str, &str),
+        facts: &Facts,
+        lease: &mut Lease,
+    ) -> Result<(), String> {
+        let arm = self.azure.arm();
+        for assignment in vault.roles.iter().map(|assignment| &assignment.value) {
+            let principal = facts.principals.get(&assignment.to.value);
+            let principal = principal.ok_or_else(|| format!("no principal {}", assignment.to.value))?;
+            let role = arm.role_named(&assignment.role.value).await.map_err(|error| error.to_string())?;
+            let role = role.ok_or_else(|| {
+                format!(
+                    "Azure knows no role `{}`; `az role definition list --query '[].roleName'` shows their names",
+                    assignment.role.value
+                )
+            })?;
+            let scope = match assignment.at {
+                RoleScope::Vault => Scope::Vault { group, vault: name },
+                RoleScope::Group => Scope::Group(group),
+                RoleScope::Subscription => Scope::Subscription,
+            };
+            let to = arm.assignment(&scope, &principal.principal_id, &role);
+            let stays = assignment.at != RoleScope::Vault;
+            if stays {
+                let owned = Owned::RoleAssignment { path: to.path.clone(), principal: to.principal.clone() };
+                lease.take(owned).map_err(|error| sentence(&error))?;
+            }
+            arm.assign(&to).await.map_err(|error| error.to_string())?;
+            if stays {
+                lease.made(&to.principal).map_err(|error| sentence(&error))?;
+            }
         }
         Ok(())
     }
@@ -69,9 +113,9 @@ impl Ground<'_> {
         group: &str,
         (handle, wanted): (&str, Option<&str>),
         names: &Names,
-        (by_roles, policies): (bool, &[Policy]),
+        (by_roles, policies): (Option<bool>, &[Policy]),
         lease: &mut Lease,
-    ) -> Result<(String, String), String> {
+    ) -> Result<Made, String> {
         let location = self.azure.target().location.clone();
         let arm = self.azure.arm();
         for attempt in 0..=NAMES {
@@ -94,7 +138,7 @@ impl Ground<'_> {
                     lease.made(&vault.identity).map_err(|error| sentence(&error))?;
                     let confirmed = arm.confirm_vault(group, &name, &made).await;
                     confirmed.map_err(|error| error.to_string())?;
-                    return Ok((name, vault.url));
+                    return Ok(Made { name, url: vault.url, by_roles: vault.by_roles });
                 }
                 Err(error) if !taken(&error) => return Err(error.to_string()),
                 Ok(None) | Err(_) if wanted.is_some() => {
@@ -137,6 +181,14 @@ impl Ground<'_> {
         }
         Ok(all)
     }
+}
+
+/// A vault that was made.
+struct Made {
+    name: String,
+    url: String,
+    /// Whether it heeds role assignments.
+    by_roles: bool,
 }
 
 /// Whether a vault's name is taken, by a vault or by one in deleted state.

@@ -100,6 +100,17 @@ impl Undo<'_> {
         arm.purge_vault(location, name).await.map_err(failed)
     }
 
+    /// A role that a principal of this run was given: nobody else's principal has that object id.
+    pub(super) async fn role_assignment(&self, path: &str, principal: &str) -> Result<(), Kept> {
+        let arm = self.azure.arm();
+        let Some(found) = arm.find_assignment(path).await.map_err(failed)? else { return Ok(()) };
+        let holder = found["properties"]["principalId"].as_str().unwrap_or_default();
+        if holder != principal {
+            return Err(Kept::Replaced { expected: principal.to_owned(), found: holder.to_owned() });
+        }
+        arm.delete_assignment(path).await.map_err(failed)
+    }
+
     /// An application by its object id, which no other one ever gets; or, where none was told, by its tags.
     pub(super) async fn application(&self, entry: &Entry, name: &str, made: Option<&str>) -> Result<(), Kept> {
         let graph = self.azure.graph();

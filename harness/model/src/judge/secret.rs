@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::voice::{self, Voice};
 use super::{Unmet, Verdict, advice, broken, corroboration, document, not_yet, recorded, same, text};
 use crate::evidence::{Facts, PodEvidence};
-use crate::scenario::{SecretReadExpectation, SecretReadOutcome};
+use crate::scenario::{Refusal, SecretReadExpectation, SecretReadOutcome};
 use crate::verdict::{Difference, Hop};
 
 pub(super) fn judge(expectation: &SecretReadExpectation, evidence: &PodEvidence, facts: &Facts) -> Verdict {
@@ -17,6 +17,9 @@ pub(super) fn judge(expectation: &SecretReadExpectation, evidence: &PodEvidence,
         SecretReadOutcome::Forbidden(code) => format!("forbidden (403) with {}", code.value),
         SecretReadOutcome::Missing(code) => format!("missing (404) with {}", code.value),
         SecretReadOutcome::Unauthorized(part) => format!("unauthorized (401) with `{}`", part.value),
+        SecretReadOutcome::Refused(refusal) => {
+            format!("refused with {} and `{}`", refusal.status, refusal.message.value)
+        }
         SecretReadOutcome::NotAttempted => format!("secret {secret} never asked for"),
     };
     let way = matches!(expectation.outcome, SecretReadOutcome::Allowed).then_some(facts);
@@ -25,6 +28,7 @@ pub(super) fn judge(expectation: &SecretReadExpectation, evidence: &PodEvidence,
         SecretReadOutcome::Forbidden(code) => forbidden(&code.value, secret, voice, facts, &expected),
         SecretReadOutcome::Missing(code) => missing(&code.value, secret, voice, facts, &expected),
         SecretReadOutcome::Unauthorized(part) => unauthorized(&part.value, voice, &expected),
+        SecretReadOutcome::Refused(refusal) => refused(refusal, voice, &expected),
         SecretReadOutcome::NotAttempted => not_attempted(voice, &expected),
     })?;
     if facts.request_journal { corroboration::agrees(evidence, container, Hop::Secret) } else { Ok(()) }
@@ -89,6 +93,15 @@ fn unauthorized(part: &str, voice: &Voice<'_>, expected: &str) -> Verdict {
     let said = document(voice, "secret-read", Hop::Secret, expected)?;
     let message = said["message"].as_str().unwrap_or_default();
     if said["outcome"] != "unauthorized" || said["status"] != 401 || !message.contains(part) {
+        return Err(Unmet::Broken(unexpected(said, expected.to_owned())));
+    }
+    Ok(())
+}
+
+fn refused(refusal: &Refusal, voice: &Voice<'_>, expected: &str) -> Verdict {
+    let said = document(voice, "secret-read", Hop::Secret, expected)?;
+    let message = said["message"].as_str().unwrap_or_default();
+    if said["outcome"] != "refused" || said["status"] != refusal.status || !message.contains(&refusal.message.value) {
         return Err(Unmet::Broken(unexpected(said, expected.to_owned())));
     }
     Ok(())

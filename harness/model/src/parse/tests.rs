@@ -174,3 +174,41 @@ fn a_manifest_variable_without_a_value_is_an_error() {
     let message = check_loaded("s.yaml", &read)[0].to_string();
     assert!(message.starts_with("s.yaml:11:") && message.contains("value for the variable `B`"), "{message}");
 }
+
+#[test]
+fn a_fault_is_refused_where_it_does_not_happen_and_one_that_others_would_meet_has_a_case_to_itself() {
+    let with = |fault: &str| {
+        format!(
+            "title: t\ngiven:\n  azure:\n    identities: {{ app1: {{}} }}\n    vaults: {{ kv1: {{}} }}\nwhen:\n  - break: {{ {fault} }}\nthen:\n  - object: {{ kind: Pod, name: p, absent: true }}\n"
+        )
+    };
+    for (fault, expected) in [
+        (
+            "of: app1, how: private-link",
+            "private-link does not happen at an identity or service principal: expected a vault",
+        ),
+        ("of: kv1, how: without-keys", "without-keys does not happen at a vault: expected the issuer"),
+        ("of: issuer, how: throttled", "throttled does not happen at the issuer"),
+        ("of: app1, how: lagging, times: 2", "leave `times` out"),
+        ("of: kv2, how: cut", "`kv2` is not declared"),
+    ] {
+        let told = scenario("s.yaml", with(fault).as_bytes()).unwrap_err();
+        assert!(told[0].to_string().contains(expected), "{fault}: {}", told[0]);
+    }
+    for (fault, alone) in [
+        ("of: kv1, how: private-link", false),
+        ("of: app1, how: blocked-by-policy, times: 1", false),
+        ("of: issuer, how: unavailable, times: 1", true),
+        ("of: resource-manager, how: throttled", true),
+    ] {
+        let scenario = scenario("s.yaml", with(fault).as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let case = crate::plan::Case {
+            id: "a/s".into(),
+            file: "s.yaml".into(),
+            scenario,
+            sabotage: None,
+            variation: Vec::new(),
+        };
+        assert_eq!(case.alone(), alone, "{fault}");
+    }
+}

@@ -120,6 +120,9 @@ pub struct Vault {
     /// Who is given the role Key Vault Secrets User on it, by handle.
     #[serde(default)]
     pub secrets_user: Vec<Text>,
+    /// Roles that are given on it, on its resource group or on the subscription.
+    #[serde(default)]
+    pub roles: Vec<Located<RoleAssignment>>,
     /// Set by a saboteur: the vault is given other values than `secrets` says.
     #[serde(skip)]
     #[schemars(skip)]
@@ -135,6 +138,8 @@ pub enum AccessModel {
     Policies,
     /// By role assignments.
     Roles,
+    /// The vault is made without saying so, and Azure decides.
+    Unstated,
 }
 
 /// A secret: its value, or its value with what makes it unreadable.
@@ -185,6 +190,32 @@ impl StoredSecret {
     }
 }
 
+/// A role that a principal is given.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RoleAssignment {
+    /// Handle of the identity or service principal that gets it.
+    pub to: Text,
+    /// The role by its name in Azure, built in or somebody's own: `Key Vault Secrets User`.
+    pub role: Text,
+    /// What it is given on; the vault when left out.
+    #[serde(default)]
+    pub at: RoleScope,
+}
+
+/// What a role is given on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoleScope {
+    /// The vault.
+    #[default]
+    Vault,
+    /// The vault's resource group.
+    Group,
+    /// The subscription.
+    Subscription,
+}
+
 /// An access policy of a vault.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -226,7 +257,8 @@ texts! {
     Identity { name, federated }
     ServicePrincipal { name, federated }
     FederatedCredential { name, issuer, subject, audience }
-    Vault { name, secrets }
+    Vault { name, secrets, roles }
+    RoleAssignment { role }
     SecretWith { value }
 }
 texts_of_one! { StoredSecret { Value, With } }

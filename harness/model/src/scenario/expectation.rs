@@ -251,6 +251,8 @@ pub enum SecretReadOutcome {
     Missing(Text),
     /// 401: the vault takes no token of that issuer. The text is a part of what it says.
     Unauthorized(Text),
+    /// Any other refusal, with this status and a part of what is said: a version of the interface that is not known.
+    Refused(Refusal),
     /// Never asked, because an earlier hop broke.
     NotAttempted,
 }
@@ -518,7 +520,7 @@ texts_of_one! {
     AdmissionOutcome { Refused .. _ }
     ExchangeOutcome { Refused, NotConfigured .. _ }
     MetadataOutcome { Refused .. _ }
-    SecretReadOutcome { Forbidden, Missing, Unauthorized .. _ }
+    SecretReadOutcome { Forbidden, Missing, Unauthorized, Refused .. _ }
     Expectation {
         Admission, Pod, Token, Exchange, Metadata, SecretRead, Log, Event, Object, TokenReview, NoCredential, Access .. _
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::azure::FederatedCredential;
+use super::azure::{AzureState, FederatedCredential};
 use super::{Expectation, Manifests, Patience, SecretRight, WebhookState};
 use crate::located::{Located, Text};
 use crate::texts::{texts, texts_of_one};
@@ -33,6 +33,8 @@ pub enum Step {
     Check(Box<Located<Expectation>>),
     /// Lets time go by, for the cluster and for Azure.
     AdvanceTime(Patience),
+    /// Lets time go by for the cluster and its node alone: their clock is then ahead of Azure's.
+    AdvanceClusterTime(Patience),
     /// Brings the webhook's installation into a state.
     SetWebhook(WebhookState),
     /// Changes how the API server behaves.
@@ -49,7 +51,8 @@ pub enum Step {
     Distrust(Distrust),
     /// Gives rights on a vault.
     Grant(Grant),
-    /// Makes a part of Azure fail for this case's own identity or vault.
+    /// Makes a part of Azure fail: for this case's own identity or vault, or where Azure fetches the issuer's documents, or the
+    /// control plane.
     Break(Fault),
 }
 
@@ -140,6 +143,8 @@ pub struct Reads {
     pub vault: Text,
     /// Name of the secret.
     pub secret: Text,
+    /// The version of the vault's interface; one that every vault knows when left out.
+    pub api_version: Option<Text>,
 }
 
 /// How the cluster signs tokens and what it publishes of it.
@@ -229,11 +234,12 @@ pub struct Grant {
     pub secrets: Vec<SecretRight>,
 }
 
-/// A fault of Azure that only this case meets.
+/// A fault of Azure.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fault {
-    /// Handle of the identity or vault that meets it.
+    /// What meets it: the handle of an identity, service principal or vault, which no other case has; or `issuer`,
+    /// `resource-manager` or `graph`, for which the case is alone.
     pub of: Text,
     /// What goes wrong.
     pub how: FaultKind,
@@ -242,7 +248,7 @@ pub struct Fault {
 }
 
 /// What can go wrong in Azure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// 429 with `Retry-After`.
@@ -251,10 +257,94 @@ pub enum FaultKind {
     Unavailable,
     /// The connection is cut.
     Cut,
-    /// A vault's firewall.
+    /// Of a vault: its firewall refuses the caller's address.
     Firewalled,
-    /// Of an identity: three replicas of the directory, each of which learns of a federated credential a minute later.
+    /// Of a vault: it takes connections by its private link alone.
+    PrivateLink,
+    /// Of an identity or service principal: a Conditional Access policy blocks it.
+    BlockedByPolicy,
+    /// Of an identity or service principal: three replicas of the directory, each of which learns of a federated credential a
+    /// minute later.
     Lagging,
+    /// Of the issuer: its host refuses connections.
+    Unreachable,
+    /// Of the issuer: it answers with a page for people.
+    NotJson,
+    /// Of the issuer: it publishes no keys.
+    WithoutKeys,
+}
+
+/// What a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultPlace {
+    /// An identity or service principal of the case.
+    Principal,
+    /// A vault of the case.
+    Vault,
+    /// What Azure fetches from the cluster's issuer.
+    Issuer,
+    /// Azure Resource Manager.
+    ResourceManager,
+    /// Microsoft Graph.
+    Graph,
+}
+
+impl FaultPlace {
+    /// The places that are there once for everybody, by the words that scenarios use.
+    pub const SHARED: [(&'static str, FaultPlace); 3] = [
+        ("issuer", FaultPlace::Issuer),
+        ("resource-manager", FaultPlace::ResourceManager),
+        ("graph", FaultPlace::Graph),
+    ];
+
+    /// The place in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            FaultPlace::Principal => "an identity or service principal",
+            FaultPlace::Vault => "a vault",
+            FaultPlace::Issuer => "the issuer",
+            FaultPlace::ResourceManager => "resource-manager",
+            FaultPlace::Graph => "graph",
+        }
+    }
+
+    /// Whether it is the case's own, so that other cases do not meet its faults.
+    pub fn is_own(self) -> bool {
+        matches!(self, FaultPlace::Principal | FaultPlace::Vault)
+    }
+}
+
+impl Fault {
+    /// What it strikes; `None` where its handle is not declared. A handle comes before the word of a shared place.
+    pub fn place(&self, azure: &AzureState) -> Option<FaultPlace> {
+        let of = &self.of.value;
+        if azure.identities.contains_key(of) || azure.service_principals.contains_key(of) {
+            return Some(FaultPlace::Principal);
+        }
+        if azure.vaults.contains_key(of) {
+            return Some(FaultPlace::Vault);
+        }
+        FaultPlace::SHARED.into_iter().find(|(word, _)| word == of).map(|(_, place)| place)
+    }
+}
+
+impl FaultKind {
+    /// The places where it happens.
+    pub fn places(self) -> &'static [FaultPlace] {
+        use FaultPlace::{Graph, Issuer, Principal, ResourceManager, Vault};
+        match self {
+            FaultKind::Throttled | FaultKind::Cut => &[Principal, Vault, ResourceManager, Graph],
+            FaultKind::Unavailable => &[Principal, Vault, Issuer, ResourceManager, Graph],
+            FaultKind::Firewalled | FaultKind::PrivateLink => &[Vault],
+            FaultKind::BlockedByPolicy | FaultKind::Lagging => &[Principal],
+            FaultKind::Unreachable | FaultKind::NotJson | FaultKind::WithoutKeys => &[Issuer],
+        }
+    }
+
+    /// Whether it is a state of things, so that how often it strikes cannot be said.
+    pub fn stands(self) -> bool {
+        matches!(self, FaultKind::Lagging)
+    }
 }
 
 /// A pod with one container, called `app`.
@@ -286,7 +376,8 @@ texts! {
     Refusal { message }
     Change { kind, api_version, name, namespace, subresource, with, refused }
     Delete { kind, api_version, name, namespace }
-    AskToken { name, account, namespace, audience, client_id, tenant_id, scope }
+    AskToken { name, account, namespace, audience, client_id, tenant_id, scope, reads }
+    Reads { api_version }
     SetSecret { value }
     Trust { federated, refused }
     Distrust { name }
