@@ -1,6 +1,7 @@
 """Azure's SDK for Python against whatever the environment leads to. Each step is told in one line of JSON."""
 
 import asyncio
+import base64
 import datetime
 import hashlib
 import importlib.metadata
@@ -10,6 +11,8 @@ import uuid
 
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.identity import ClientSecretCredential, WorkloadIdentityCredential
+from azure.keyvault.certificates import (CertificateClient, CertificateContentType, CertificatePolicy, KeyType,
+                                         WellKnownIssuerNames)
 from azure.keyvault.keys import KeyClient
 from azure.keyvault.keys.crypto import CryptographyClient, EncryptionAlgorithm, KeyWrapAlgorithm, SignatureAlgorithm
 from azure.keyvault.secrets import SecretClient
@@ -18,6 +21,10 @@ from azure.mgmt.containerservice import ContainerServiceClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.resource.resources import ResourceManagementClient
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 ENV = os.environ
 TENANT, SUBSCRIPTION, GROUP = ENV["AZURE_TENANT_ID"], ENV["AZURE_SUBSCRIPTION_ID"], ENV["RESOURCE_GROUP"]
@@ -48,8 +55,8 @@ def refused(act, status):
     raise AssertionError(f"expected HTTP {status}, found success")
 
 
-for distribution in ["azure-identity", "azure-keyvault-secrets", "azure-keyvault-keys", "azure-mgmt-msi",
-                     "azure-mgmt-keyvault", "azure-mgmt-authorization", "azure-mgmt-containerservice",
+for distribution in ["azure-identity", "azure-keyvault-secrets", "azure-keyvault-keys",
+                     "azure-keyvault-certificates", "azure-mgmt-msi", "azure-mgmt-keyvault", "azure-mgmt-authorization", "azure-mgmt-containerservice",
                      "azure-mgmt-resource", "msgraph-sdk"]:
     tell(package=distribution, version=importlib.metadata.version(distribution))
 
@@ -161,6 +168,113 @@ def _():
     keys.begin_delete_key("python-ec").wait()
     keys.purge_deleted_key("python-ec")
     keys.restore_key_backup(kept)
+
+
+certificates = CertificateClient(VAULT, operator)
+
+
+@step("azure-keyvault-certificates", "get, refused to a workload with rights on secrets alone")
+def _():
+    refused(lambda: CertificateClient(VAULT, workload).get_certificate("python-self"), 403)
+
+
+@step("azure-keyvault-certificates", "create one that signs itself, with its secret and its key")
+def _():
+    policy = CertificatePolicy(
+        issuer_name=WellKnownIssuerNames.self, subject="CN=example.com, O=Contoso", san_dns_names=["www.example.com"],
+        exportable=True, key_type=KeyType.rsa, key_size=2048, reuse_key=False, validity_in_months=6,
+        content_type=CertificateContentType.pkcs12, key_usage=["digitalSignature"],
+    )
+    made = certificates.begin_create_certificate("python-self", policy, tags={"a": "b"}, _polling_interval=1).result()
+    read = x509.load_der_x509_certificate(bytes(made.cer))
+    assert read.subject.rfc4514_string() in ("O=Contoso,CN=example.com", "CN=example.com,O=Contoso"), read.subject
+    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["www.example.com"]
+    assert made.properties.x509_thumbprint == read.fingerprint(hashes.SHA1())
+    assert read.not_valid_before_utc == made.properties.not_before and read.not_valid_after_utc == made.properties.expires_on
+    key, leaf, _ = pkcs12.load_key_and_certificates(base64.b64decode(writer.get_secret("python-self").value), None)
+    assert leaf == read and key.public_key() == read.public_key()
+    assert writer.get_secret("python-self").properties.content_type == "application/x-pkcs12"
+    crypto = CryptographyClient(keys.get_key("python-self"), operator)
+    assert crypto.verify(SignatureAlgorithm.rs256, DIGEST, crypto.sign(SignatureAlgorithm.rs256, DIGEST).signature).is_valid
+    refused(lambda: writer.set_secret("python-self", "v"), 403)
+    refused(lambda: keys.begin_delete_key("python-self"), 403)
+
+
+def own_certificate():
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "own")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
+    return key, builder.not_valid_after(now + datetime.timedelta(days=2)).sign(key, hashes.SHA256())
+
+
+@step("azure-keyvault-certificates", "import PKCS #12 with a password, and PEM")
+def _():
+    key, own = own_certificate()
+    secret = serialization.BestAvailableEncryption(b"word")
+    packed = pkcs12.serialize_key_and_certificates(b"own", key, own, None, secret)
+    refused(lambda: certificates.import_certificate("python-p12", packed, password="other"), 400)
+    made = certificates.import_certificate("python-p12", packed, password="word")
+    assert x509.load_der_x509_certificate(bytes(made.cer)) == own and made.policy.issuer_name == "Unknown"
+    plain = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    text = plain + own.public_bytes(serialization.Encoding.PEM)
+    pem = CertificatePolicy(issuer_name="Unknown", content_type=CertificateContentType.pem)
+    certificates.import_certificate("python-pem", text, policy=pem)
+    kept = writer.get_secret("python-pem").value.encode()
+    assert serialization.load_pem_private_key(kept, None).public_key() == key.public_key()
+
+
+@step("azure-keyvault-certificates", "ask for one, have it signed elsewhere, and merge it")
+def _():
+    policy = CertificatePolicy(issuer_name=WellKnownIssuerNames.unknown, subject="CN=merged", key_type=KeyType.ec,
+                               key_curve_name="P-256")
+    certificates.begin_create_certificate("python-merged", policy, _polling_interval=1)
+    operation = certificates.get_certificate_operation("python-merged")
+    assert operation.status == "inProgress", operation.status
+    refused(lambda: certificates.begin_create_certificate("python-merged", policy).result(), 409)
+    csr = x509.load_der_x509_csr(bytes(operation.csr))
+    assert csr.is_signature_valid
+    key, own = own_certificate()
+    builder = x509.CertificateBuilder().subject_name(csr.subject).issuer_name(own.subject).public_key(csr.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(own.not_valid_before_utc)
+    signed = builder.not_valid_after(own.not_valid_after_utc).sign(key, hashes.SHA256())
+    der = signed.public_bytes(serialization.Encoding.DER)
+    refused(lambda: certificates.merge_certificate("python-merged", [own.public_bytes(serialization.Encoding.DER)]), 400)
+    merged = certificates.merge_certificate("python-merged", [der])
+    assert bytes(merged.cer) == der
+    assert certificates.get_certificate_operation("python-merged").status == "completed"
+
+
+@step("azure-keyvault-certificates", "list, versions, policy, update")
+def _():
+    assert {"python-self", "python-p12", "python-pem"} <= {one.name for one in certificates.list_properties_of_certificates()}
+    policy = certificates.get_certificate_policy("python-self")
+    policy._validity_in_months = 3
+    certificates.update_certificate_policy("python-self", policy)
+    changed = certificates.begin_create_certificate(
+        "python-self", certificates.get_certificate_policy("python-self"), _polling_interval=1
+    ).result()
+    assert len(list(certificates.list_properties_of_certificate_versions("python-self"))) == 2
+    assert (changed.properties.expires_on - changed.properties.not_before).days < 100
+    updated = certificates.update_certificate_properties("python-self", tags={"c": "d"})
+    assert updated.properties.tags == {"c": "d"}
+
+
+@step("azure-keyvault-certificates", "back up, delete, recover, delete, purge, restore; its secret goes and comes with it")
+def _():
+    kept = certificates.backup_certificate("python-self")
+    certificates.begin_delete_certificate("python-self").wait()
+    refused(lambda: writer.get_secret("python-self"), 404)
+    certificates.begin_recover_deleted_certificate("python-self").wait()
+    assert writer.get_secret("python-self").value
+    certificates.begin_delete_certificate("python-self").wait()
+    assert any(one.name == "python-self" for one in certificates.list_deleted_certificates())
+    certificates.purge_deleted_certificate("python-self")
+    refused(lambda: keys.get_key("python-self"), 404)
+    certificates.restore_certificate_backup(kept)
+    assert writer.get_secret("python-self").value
 
 
 identities = ManagedServiceIdentityClient(operator, SUBSCRIPTION)
