@@ -269,7 +269,8 @@ impl Ground<'_> {
             }));
         }
         for (handle, vault) in &azure.vaults {
-            let policies = vault.access.iter().map(|policy| &policy.to);
+            let on_secrets = vault.access.iter().filter(|policy| !policy.secrets.is_empty());
+            let policies = on_secrets.map(|policy| &policy.to);
             let roles = vault.roles.iter().map(|assignment| &assignment.to);
             let all = policies.chain(&vault.secrets_user).chain(roles);
             facts.rights.extend(all.map(|to| (handle.clone(), to.value.clone())));

@@ -216,6 +216,8 @@ fn grant_everyone(scenario: &mut Scenario) {
                 Located::nowhere(AccessPolicy {
                     to: handle.as_str().into(),
                     secrets: vec![SecretRight::Get, SecretRight::List],
+                    keys: Vec::new(),
+                    certificates: Vec::new(),
                 })
             })
             .collect();

@@ -51,7 +51,7 @@ impl Stage<'_> {
         let vault = self.ready.vaults.get(&wanted.vault.value);
         let (group, name) = vault.ok_or_else(|| format!("no vault {}", wanted.vault.value))?;
         let secrets = wanted.secrets.iter().map(|right| right.word()).collect();
-        let policy = Policy { object_id: principal.principal_id.clone(), secrets };
+        let policy = Policy { object_id: principal.principal_id.clone(), secrets, ..Policy::default() };
         done(&format!("rights on vault {name}"), self.azure.arm().set_policy(group, name, &policy).await)
     }
 

@@ -48,9 +48,12 @@ pub(crate) struct FederatedCredential {
 }
 
 /// An access policy, ready to be written.
+#[derive(Default)]
 pub(crate) struct Policy {
     pub(crate) object_id: String,
     pub(crate) secrets: Vec<&'static str>,
+    pub(crate) keys: Vec<&'static str>,
+    pub(crate) certificates: Vec<&'static str>,
 }
 
 impl Arm<'_> {

@@ -32,9 +32,13 @@ impl Arm<'_> {
     }
 
     pub(super) fn policy(&self, policy: &Policy) -> Value {
-        json!({
-            "tenantId": self.azure.tenant_id, "objectId": policy.object_id, "permissions": { "secrets": policy.secrets },
-        })
+        let mut permissions = json!({ "secrets": policy.secrets });
+        for (kind, rights) in [("keys", &policy.keys), ("certificates", &policy.certificates)] {
+            if !rights.is_empty() {
+                permissions[kind] = json!(rights);
+            }
+        }
+        json!({ "tenantId": self.azure.tenant_id, "objectId": policy.object_id, "permissions": permissions })
     }
 
     /// Gives a principal the role that reads a vault's secrets.

@@ -32,14 +32,17 @@ impl Ground<'_> {
         let own = self.azure.own_object_id().await.map_err(|error| error.to_string())?;
         let group = self.group.made(self).await?;
         for (handle, vault) in &azure.vaults {
-            let mut policies = vec![Policy { object_id: own.clone(), secrets: vec!["get", "list", "set", "delete"] }];
+            let secrets = vec!["get", "list", "set", "delete"];
+            let mut policies = vec![Policy { object_id: own.clone(), secrets, ..Policy::default() }];
             for policy in &vault.access {
                 let principal = facts
                     .principals
                     .get(&policy.to.value)
                     .ok_or_else(|| format!("no principal {}", policy.to.value))?;
                 let secrets = policy.secrets.iter().map(|right| right.word()).collect();
-                policies.push(Policy { object_id: principal.principal_id.clone(), secrets });
+                let keys = policy.keys.iter().map(|right| right.word()).collect();
+                let certificates = policy.certificates.iter().map(|right| right.word()).collect();
+                policies.push(Policy { object_id: principal.principal_id.clone(), secrets, keys, certificates });
             }
             let by_roles = match vault.access_model {
                 AccessModel::Policies => Some(false),

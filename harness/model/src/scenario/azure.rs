@@ -223,7 +223,40 @@ pub struct AccessPolicy {
     /// Handle of the identity or service principal that gets the right.
     pub to: Text,
     /// The rights on secrets.
+    #[serde(default)]
     pub secrets: Vec<SecretRight>,
+    /// The rights on keys.
+    #[serde(default)]
+    pub keys: Vec<ObjectRight>,
+    /// The rights on certificates.
+    #[serde(default)]
+    pub certificates: Vec<ObjectRight>,
+}
+
+/// A right on the keys or the certificates of a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectRight {
+    /// Read the public part.
+    Get,
+    /// List the names.
+    List,
+    /// Make one.
+    Create,
+    /// Delete one.
+    Delete,
+}
+
+impl ObjectRight {
+    /// The word that ARM uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            ObjectRight::Get => "get",
+            ObjectRight::List => "list",
+            ObjectRight::Create => "create",
+            ObjectRight::Delete => "delete",
+        }
+    }
 }
 
 /// A right on the secrets of a vault.
