@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs of tests/clients, each from its lock file, into a cache outside the repository:
-#   tests/clients/install.sh [python] [javascript] [go] [java]
+#   tests/clients/install.sh [python] [javascript] [go] [java] [azure-cli]
 # Without a name, all whose runtime is there. WI_CLIENTS names another cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,6 +10,11 @@ mkdir -p "$cache"
 python() {
   python3 -m venv "$cache/python"
   "$cache/python/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/python/requirements.txt"
+}
+
+azure-cli() {
+  python3 -m venv "$cache/azure-cli"
+  "$cache/azure-cli/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/azure-cli/requirements.txt"
 }
 
 javascript() {
@@ -31,16 +36,16 @@ java() {
 
 wanted=("$@")
 if ((!${#wanted[@]})); then
-  command -v python3 >/dev/null && wanted+=(python)
+  command -v python3 >/dev/null && wanted+=(python azure-cli)
   command -v npm >/dev/null && wanted+=(javascript)
   command -v go >/dev/null && wanted+=(go)
   command -v mvn >/dev/null && command -v javac >/dev/null && wanted+=(java)
 fi
 for one in "${wanted[@]}"; do
   case $one in
-    python | javascript | go | java) "$one" ;;
+    python | javascript | go | java | azure-cli) "$one" ;;
     *)
-      echo "tests/clients/install.sh: expected python, javascript, go or java, found $one" >&2
+      echo "tests/clients/install.sh: expected python, javascript, go, java or azure-cli, found $one" >&2
       exit 2
       ;;
   esac
