@@ -1,6 +1,5 @@
 //! The command line, and the one door by which the environment enters.
 
-pub(crate) mod again;
 mod coverage;
 mod images;
 mod reports;
@@ -13,8 +12,8 @@ pub(crate) use images::ImagesArgs;
 pub(crate) use reports::{CompletionsArgs, DiffArgs, Format, GithubArgs, ManArgs, ReportArgs};
 pub(crate) use suite::{FromArgs, InitArgs, SuiteArgs};
 
-use crate::shard::Part;
-use crate::stand_ins::StandIn;
+use wi_conformance::shard::Part;
+use wi_conformance::stand_ins::StandIn;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

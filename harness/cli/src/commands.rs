@@ -6,6 +6,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
+use wi_conformance::Options;
+use wi_conformance::console::ForPeople;
+use wi_conformance::mutant_matrix::{self, Matrix};
+use wi_conformance::progress::Progress as _;
+use wi_conformance::reports::{self, OutFolder};
+use wi_conformance::run::{self, Run};
+use wi_conformance::scenarios::{Reading, Suite};
+use wi_conformance::selection::{Filter, Known};
+use wi_conformance::target_spec::Place;
+use wi_conformance::{Exit, Stop};
+use wi_conformance::{console, mutants, preflight, scenarios, shard, stand_ins, sweep};
+use wi_model::mutant::Mutants;
 use wi_model::named;
 use wi_model::parse::InvalidScenario;
 use wi_model::plan::{self, Case, Decision};
@@ -14,24 +26,12 @@ use crate::args::{
     Cli, Command, CompletionsArgs, DiffArgs, Fixture, Format, FromArgs, Global, ListArgs, ManArgs, RunArgs,
     SabotageArgs, SchemaOf, SelectArgs, SuiteArgs, SweepArgs,
 };
-use crate::console::ForPeople;
-use crate::environment::Options;
-use crate::exit::{Exit, Stop};
-use crate::place::Place;
 use crate::progress::Progress;
-use crate::reports::{self, OutFolder};
-use crate::run::{self, Run};
-use crate::sabotage::{self, Matrix};
-use crate::scenarios::{Reading, Suite};
-use crate::selection::{Filter, Known};
-use crate::{
-    console, coverage, defects, environment, images, init, publish, scenarios, shard, signal, stand_ins, standing,
-    sweep, targets,
-};
+use crate::{coverage, images, init, publish, signal, targets, up};
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
-pub fn main() -> ExitCode {
-    crate::entry();
+pub(crate) fn main() -> ExitCode {
+    wi_conformance::entry();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -49,11 +49,11 @@ pub fn main() -> ExitCode {
     // Programs of images run before any thread is made.
     if let Command::Fixture(fixture) = &cli.command {
         match &fixture.fixture {
-            Fixture::Quickstart => return crate::entry::exit_code("quickstart"),
-            Fixture::Pause => return crate::entry::exit_code("pause"),
-            Fixture::AdmissionPolicy => return crate::entry::exit_code("admission-policy"),
-            Fixture::Proxy(args) => return crate::entry::exit_code_of_proxy(args),
-            Fixture::ProxyInit => return crate::entry::exit_code("proxy-init"),
+            Fixture::Quickstart => return wi_target_embedded::exit_code("quickstart"),
+            Fixture::Pause => return wi_target_embedded::exit_code("pause"),
+            Fixture::AdmissionPolicy => return wi_target_embedded::exit_code("admission-policy"),
+            Fixture::Proxy(args) => return wi_target_embedded::exit_code_of_proxy(args),
+            Fixture::ProxyInit => return wi_target_embedded::exit_code("proxy-init"),
             Fixture::Azure(_) | Fixture::Webhook(_) => {}
         }
     }
@@ -95,8 +95,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
             Ok(Exit::Conformant)
         }
         Command::Sweep(args) => sweep(args, &global).await,
-        Command::Up(args) => standing::up(args, &global).await,
-        Command::Down(args) => standing::down(&args, &global).await,
+        Command::Up(args) => up::up(args, &global).await,
+        Command::Down(args) => up::down(&args, &global).await,
         Command::Diff(args) => diff(&args),
         Command::Report(args) => publish::report(&args),
         Command::Completions(args) => Ok(completions(&args)),
@@ -111,7 +111,7 @@ const LAST_RUN: &str = "reports/latest";
 
 /// Loads the scenarios that flags name.
 pub(crate) fn load(from: &FromArgs, strict: bool) -> Suite {
-    let known = defects::all();
+    let known = mutants::all();
     let mutants: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
     scenarios::load(&from.sources(), Reading { mutants: &mutants, strict })
 }
@@ -168,15 +168,15 @@ fn jobs(named: Option<u16>, place: &Place) -> usize {
 
 async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
     let (suite, mut cases) = select(&args.select.suite, &args.out)?;
-    let mut defects = defects::Defects::default();
+    let mut mutants = Mutants::default();
     if let Some(defect) = &args.saboteur {
-        if !defects::all().iter().any(|(name, _)| name == defect) {
+        if !mutants::all().iter().any(|(name, _)| name == defect) {
             return Err(Stop::new(
                 Exit::Usage,
                 format!("--saboteur {defect}: no such defect; `wi-conformance sabotage --list` names them"),
             ));
         }
-        defects = defects::Defects::one(defect);
+        mutants = mutants::only(defect);
         for case in &mut cases {
             case.sabotage = Some(defect.clone());
             wi_model::sabotage::apply(&mut case.scenario, defect);
@@ -198,7 +198,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         (cases, part) = (mine, Some(shard));
     }
     let people = if args.format == Format::Json { ForPeople::Error } else { ForPeople::Output };
-    let mut place = targets::place(&args.select.target, &suite.images, defects, &global.state_dir())?;
+    let mut place = targets::place(&args.select.target, &suite.images, mutants, &global.state_dir())?;
     if let Some(varied) = &varied {
         place.vary(varied);
     }
@@ -222,7 +222,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
             cancel: cancel.clone(),
             print_target: args.print_target,
             fail_fast: args.fail_fast,
-            again: crate::args::again::base(std::env::args().skip(1)),
+            again: wi_conformance::rerun::base(std::env::args().skip(1)),
             vary: args.vary.zip(varied.clone()),
         };
         let outcome = run.perform(&progress).await;
@@ -293,7 +293,7 @@ fn man(args: &ManArgs) -> Result<Exit, Stop> {
 
 async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
     let (suite, cases) = select(&args.suite, Path::new(LAST_RUN))?;
-    let place = targets::place(&args.target, &suite.images, defects::Defects::default(), &global.state_dir())?;
+    let place = targets::place(&args.target, &suite.images, Mutants::default(), &global.state_dir())?;
     let offer = place.offer();
     // Where a run would not begin, nothing would run.
     let fit = place.preflight().await;
@@ -382,11 +382,11 @@ fn diff(args: &DiffArgs) -> Result<Exit, Stop> {
 
 async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
     if args.list {
-        defects::all().iter().for_each(|(name, sentence)| console::say(format!("{name}  {sentence}")));
+        mutants::all().iter().for_each(|(name, sentence)| console::say(format!("{name}  {sentence}")));
         return Ok(Exit::Conformant);
     }
     let (suite, cases) = select(&args.suite, Path::new(LAST_RUN))?;
-    environment::preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
+    preflight().map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
     let _out = OutFolder::claim(&args.out)?;
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
@@ -401,9 +401,9 @@ async fn sabotage(args: SabotageArgs, global: &Global) -> Result<Exit, Stop> {
         state_dir: global.state_dir(),
         cancel: cancel.clone(),
     };
-    let pairs = matrix.perform(sabotage::tell).await;
+    let pairs = matrix.perform(mutant_matrix::tell).await;
     signals.abort();
-    Ok(unless_faulty(sabotage::conclude(&pairs, cancel.is_cancelled())?, &suite.faults))
+    Ok(unless_faulty(mutant_matrix::conclude(&pairs, cancel.is_cancelled())?, &suite.faults))
 }
 
 async fn sweep(args: SweepArgs, global: &Global) -> Result<Exit, Stop> {

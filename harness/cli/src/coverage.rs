@@ -1,9 +1,12 @@
 //! The catalogue beside the suite: what `coverage` prints.
 
+use wi_conformance::console;
+use wi_conformance::{Exit, Stop};
+use wi_model::mutant::Mutants;
+
 use crate::args::{CoverageArgs, Format, Global, TargetName};
 use crate::commands::load;
-use crate::exit::{Exit, Stop};
-use crate::{console, defects, targets};
+use crate::targets;
 
 /// Prints which scenario shows which requirement on a target, and what none shows. Touches nothing.
 pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Stop> {
@@ -12,7 +15,7 @@ pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Sto
         let lines = suite.faults.iter().map(ToString::to_string).collect();
         return Err(Stop::lines(Exit::Usage, lines));
     }
-    let place = targets::place(&args.target, &suite.images, defects::Defects::default(), &global.state_dir())?;
+    let place = targets::place(&args.target, &suite.images, Mutants::default(), &global.state_dir())?;
     let name = match &args.target.target {
         TargetName::Embedded => "embedded".to_owned(),
         TargetName::Kind => "kind".to_owned(),

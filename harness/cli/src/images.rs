@@ -1,18 +1,14 @@
 //! The images that scenarios use, as an archive for a registry that a real cluster pulls from.
 
-use crate::args::ImagesArgs;
-use crate::console;
-use crate::exit::{Exit, Stop, chain};
-use crate::real_cluster::image::{Image, Layer};
+use wi_conformance::console;
+use wi_conformance::{Exit, Stop};
+use wi_images::archive::{Image, Layer};
 
-/// The name that an image of ours has in a registry.
-pub(crate) fn in_registry(registry: &str, name: &str) -> String {
-    format!("{}/{name}", registry.trim_end_matches('/'))
-}
+use crate::args::ImagesArgs;
 
 /// Writes the archive and says how it is brought to the registry.
 pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
-    if wi_quickstart::images::registry(&in_registry(&args.registry, "x")).is_none() {
+    if wi_images::registry(&wi_images::in_registry(&args.registry, "x")).is_none() {
         return Err(Stop::new(
             Exit::Usage,
             format!(
@@ -21,9 +17,9 @@ pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
             ),
         ));
     }
-    let images: Vec<Image> = wi_quickstart::images::ours()
+    let images: Vec<Image> = wi_images::ours()
         .map(|(name, program)| Image {
-            name: format!("{}:latest", in_registry(&args.registry, name)),
+            name: format!("{}:latest", wi_images::in_registry(&args.registry, name)),
             args: vec!["fixture".to_owned(), program.program.clone()],
             env: program.env.clone(),
             file: None,
@@ -31,8 +27,8 @@ pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
         })
         .collect();
     let unfit = |why: String| Stop::new(Exit::TargetUnfit, why);
-    let layer = Layer::of(args.image_program.as_deref()).map_err(|error| unfit(chain(&error)))?;
-    let archive = layer.archive(&images).map_err(|error| unfit(chain(&error)))?;
+    let layer = Layer::of(args.image_program.as_deref()).map_err(|error| unfit(wi_engine::sentence(&error)))?;
+    let archive = layer.archive(&images).map_err(|error| unfit(wi_engine::sentence(&error)))?;
     std::fs::write(&args.out, archive).map_err(|error| unfit(format!("{}: {error}", args.out.display())))?;
     console::tell(format!("{} images in {}; to bring them to the registry:", images.len(), args.out.display()));
     console::say(format!("docker load --input {}", args.out.display()));

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use wi_conformance::console;
+use wi_conformance::{Exit, Stop};
 use wi_model::{manifest, parse, template};
+use wi_serve::input;
 
 use crate::args::InitArgs;
-use crate::console;
-use crate::exit::{Exit, Stop};
-use crate::input;
 
 const SCENARIO: &str = "reads-its-secret.yaml";
 const SUITE: &str = "suite.yaml";
@@ -125,7 +125,7 @@ impl Found {
             let entries = container["env"].as_array().into_iter().flatten();
             env.extend(entries.filter_map(|entry| Some((text(&entry["name"])?, text(&entry["value"])?))));
         }
-        let names_own = |image: &String| wi_quickstart::images::resolve(image).is_none();
+        let names_own = |image: &String| wi_images::resolve(image).is_none();
         Some(Found {
             pod: parse::pods_name(maker)?,
             namespace: text(&maker["metadata"]["namespace"]),
@@ -229,7 +229,7 @@ fn suite(found: &Found) -> String {
         return text;
     }
     text.push_str("  images:\n");
-    let names: BTreeSet<&str> = found.images.iter().map(|image| wi_quickstart::images::repository(image)).collect();
+    let names: BTreeSet<&str> = found.images.iter().map(|image| wi_images::repository(image)).collect();
     for name in names {
         let _ = writeln!(text, "    {}: quickstart/rust", quoted(name));
     }

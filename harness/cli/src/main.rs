@@ -1,5 +1,16 @@
-//! The `wi-conformance` program.
+//! The program `wi-conformance`: its command line, and what it prints.
+
+mod args;
+mod commands;
+mod coverage;
+mod images;
+mod init;
+mod progress;
+mod publish;
+mod signal;
+mod targets;
+mod up;
 
 fn main() -> std::process::ExitCode {
-    wi_conformance::main()
+    commands::main()
 }

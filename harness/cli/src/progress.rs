@@ -5,13 +5,11 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use ::console::style as console_style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use wi_conformance::console::{self, ForPeople};
 use wi_model::record::{Outcome, Record};
 use wi_report::for_terminal;
-
-use ::console::style as console_style;
-
-use crate::console::{self, ForPeople};
 
 /// Shows how a run goes.
 pub(crate) struct Progress {
@@ -38,9 +36,11 @@ impl Progress {
         total.enable_steady_tick(Duration::from_millis(200));
         Progress { display: Some(Display { all, total, cases: Mutex::default() }), people }
     }
+}
 
+impl wi_conformance::progress::Progress for Progress {
     /// What is done before the first case, or after the last.
-    pub(crate) fn preparing(&self, what: &str) {
+    fn preparing(&self, what: &str) {
         match &self.display {
             Some(display) => display.total.set_message(for_terminal(what)),
             None => console::tell(format!("{:>15}  {what}", "...")),
@@ -48,14 +48,14 @@ impl Progress {
     }
 
     /// Everything is ready for cases.
-    pub(crate) fn prepared(&self) {
+    fn prepared(&self) {
         if let Some(display) = &self.display {
             display.total.set_message("");
         }
     }
 
     /// A case has come to a stage.
-    pub(crate) fn stage(&self, id: &str, what: &str) {
+    fn stage(&self, id: &str, what: &str) {
         let Some(display) = &self.display else { return };
         let Ok(mut cases) = display.cases.lock() else { return };
         let bar = cases.entry(id.to_owned()).or_insert_with(|| {
@@ -67,7 +67,7 @@ impl Progress {
     }
 
     /// A case has come to its end.
-    pub(crate) fn ended(&self, record: &Record) {
+    fn ended(&self, record: &Record) {
         let line = line(record, self.display.is_some());
         match &self.display {
             Some(display) => {
@@ -82,7 +82,7 @@ impl Progress {
     }
 
     /// Nothing more will come.
-    pub(crate) fn finish(&self) {
+    fn finish(&self) {
         if let Some(display) = &self.display {
             display.total.finish_and_clear();
         }

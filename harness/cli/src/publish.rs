@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
+use wi_conformance::console::ForPeople;
+use wi_conformance::reports::{self, LOG, OutFolder};
+use wi_conformance::run;
+use wi_conformance::{Exit, Stop};
 use wi_model::record::RunRecord;
+use wi_serve::input;
 
 use crate::args::{GithubArgs, ReportArgs};
-use crate::console::ForPeople;
-use crate::exit::{Exit, Stop};
-use crate::input;
-use crate::reports::{self, LOG, OutFolder};
-use crate::run;
 
 /// Tells how a run went, here and on GitHub.
 pub(crate) fn tell(record: &RunRecord, out: &Path, people: ForPeople, github: &GithubArgs) -> Result<(), Stop> {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-
-use crate::console;
-use crate::exit::Exit;
+use wi_conformance::Exit;
+use wi_conformance::console;
 
 /// Cancels `cancel` at the first interrupt or termination, and ends the program at the second.
 pub(crate) fn watch(cancel: &CancellationToken) -> tokio::task::JoinHandle<()> {

@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::aks;
+use wi_conformance::stand_ins::{self, StandIn, is_program};
+use wi_conformance::target_spec::Place;
+use wi_conformance::{Exit, Stop};
+use wi_conformance::{Profile, Program};
+use wi_engine::target_file::{self, Named};
+use wi_engine::webhook_release::Release;
+use wi_images::go_program;
+use wi_model::mutant::Mutants;
+use wi_target_azure as aks;
+use wi_target_embedded as environment;
+use wi_target_kind::{self as real_cluster, NewCluster, Stays, Which};
+
 use crate::args::{ClusterArgs, ProfileName, STANDING, Switch, TargetArgs, TargetName, WebhookName};
-use crate::defects::Defects;
-use crate::environment::{self, Profile, Program};
-use crate::exit::{Exit, Stop};
-use crate::go_program;
-use crate::place::Place;
-use crate::real_cluster::{self, Named, NewCluster, Stays, Which};
-use crate::release::Release;
-use crate::stand_ins::{self, StandIn, is_program};
 
 /// The target file that `--target aks` names.
 const AKS_TARGET: &str = "wi-conformance.d/aks.yaml";
@@ -28,7 +31,7 @@ const KIND_CONFIG_BUILT_IN: &str = include_str!("../../../kind-config/cluster.ya
 pub(crate) fn place(
     args: &TargetArgs,
     images: &[(String, String)],
-    defects: Defects,
+    mutants: Mutants,
     state_dir: &Path,
 ) -> Result<Place, Stop> {
     let stand_ins = stand_ins::all(&args.images, images);
@@ -39,7 +42,7 @@ pub(crate) fn place(
             let webhook = embedded_webhook(&args.webhook, args.profile, args.cert_rotation, &images)?;
             let state_dir = Some(state_dir.to_owned());
             let options =
-                environment::Options { webhook, images, defects, state_dir, ..environment::Options::default() };
+                environment::Options { webhook, images, mutants, state_dir, ..environment::Options::default() };
             return Ok(Place::Embedded(Box::new(options)));
         }
         TargetName::Kind if args.cluster.reuse => {
@@ -49,23 +52,21 @@ pub(crate) fn place(
             let stays = if args.cluster.keep { Stays::Cluster } else { Stays::Nothing };
             Which::New(new_cluster(&args.cluster, stays)?)
         }
-        TargetName::Aks => return Ok(Place::Aks(Box::new(aks(args, &stand_ins, Path::new(AKS_TARGET), &defects)?))),
-        TargetName::File(path) => {
-            match real_cluster::read_target_file(path, args.cluster.context.as_deref()).map_err(usage)? {
-                Named::Cluster(cluster) => Which::Named { cluster, confirmed: args.cluster.yes },
-                Named::Everything(_) => return Ok(Place::Aks(Box::new(aks(args, &stand_ins, path, &defects)?))),
-            }
-        }
+        TargetName::Aks => return Ok(Place::Aks(Box::new(aks(args, &stand_ins, Path::new(AKS_TARGET), &mutants)?))),
+        TargetName::File(path) => match target_file::read(path, args.cluster.context.as_deref()).map_err(usage)? {
+            Named::Cluster(cluster) => Which::Named { cluster, confirmed: args.cluster.yes },
+            Named::Everything(_) => return Ok(Place::Aks(Box::new(aks(args, &stand_ins, path, &mutants)?))),
+        },
     };
     let webhook = real_webhook(&args.webhook, args.profile, args.cluster.webhook_replicas)?;
     let ours = matches!(webhook, real_cluster::Webhook::Reference { .. });
-    let foreign = if ours { BTreeSet::new() } else { defects.webhook() };
-    if let Some(defect) = defects.cluster().into_iter().chain(defects.node()).chain(foreign).next() {
+    let foreign = if ours { BTreeSet::new() } else { mutants.webhook.clone() };
+    if let Some(defect) = mutants.cluster.iter().chain(&mutants.node).chain(&foreign).next() {
         return Err(usage(format!(
             "--saboteur {defect}: only a part of our own can have a defect, and this one is not on this target"
         )));
     }
-    let mut options = real_options(which, webhook, defects, &args.cluster, state_dir);
+    let mut options = real_options(which, webhook, mutants, &args.cluster, state_dir);
     options.stand_ins = stand_ins::images(&stand_ins)?;
     Ok(Place::Real(Box::new(options)))
 }
@@ -83,7 +84,7 @@ pub(crate) fn to_sweep(target: &TargetName, context: Option<&str>) -> Result<aks
             return Err(Stop::new(Exit::Usage, why));
         }
     };
-    match real_cluster::read_target_file(path, context).map_err(|why| Stop::new(Exit::Usage, why))? {
+    match target_file::read(path, context).map_err(|why| Stop::new(Exit::Usage, why))? {
         Named::Everything(file) => Ok(aks::Options {
             file: *file,
             folder: path.parent().unwrap_or(Path::new("")).to_owned(),
@@ -103,10 +104,10 @@ pub(crate) fn aks(
     args: &TargetArgs,
     stand_ins: &[StandIn],
     path: &Path,
-    defects: &Defects,
+    mutants: &Mutants,
 ) -> Result<aks::Options, Stop> {
     let usage = |why: String| Stop::new(Exit::Usage, why);
-    let all = defects.cluster().into_iter().chain(defects.node()).chain(defects.webhook()).chain(defects.azure());
+    let all = mutants.cluster.iter().chain(&mutants.node).chain(&mutants.webhook).chain(&mutants.azure);
     if let Some(defect) = all.into_iter().next() {
         return Err(usage(format!(
             "--saboteur {defect}: only a part of our own can have a defect, and none is on this target"
@@ -115,7 +116,7 @@ pub(crate) fn aks(
     if !matches!(args.webhook, WebhookName::Reference | WebhookName::Preinstalled) {
         return Err(usage("--webhook: on this target the webhook is what is installed there".to_owned()));
     }
-    let named = real_cluster::read_target_file(path, args.cluster.context.as_deref()).map_err(|why| {
+    let named = target_file::read(path, args.cluster.context.as_deref()).map_err(|why| {
         if path == Path::new(AKS_TARGET) && !path.is_file() {
             usage(format!("--target aks: {why}; docs/aks.md shows what to write there"))
         } else {
@@ -127,9 +128,7 @@ pub(crate) fn aks(
     };
     for (name, ours) in stand_ins::images(stand_ins)? {
         let image = match &file.pods.registry {
-            Some(registry) if wi_quickstart::images::registry(&ours).is_none() => {
-                crate::images::in_registry(registry, &ours)
-            }
+            Some(registry) if wi_images::registry(&ours).is_none() => wi_images::in_registry(registry, &ours),
             _ => ours,
         };
         // What the file says of a name is about the very cluster.
@@ -151,14 +150,14 @@ pub(crate) fn aks(
 pub(crate) fn real_options(
     which: Which,
     webhook: real_cluster::Webhook,
-    defects: Defects,
+    mutants: Mutants,
     args: &ClusterArgs,
     state_dir: &Path,
 ) -> real_cluster::Options {
     real_cluster::Options {
         which,
         webhook,
-        defects,
+        mutants,
         image_program: args.image_program.clone(),
         archives: args.load.clone(),
         stand_ins: Vec::new(),
@@ -170,7 +169,7 @@ pub(crate) fn real_options(
 pub(crate) fn new_cluster(args: &ClusterArgs, stays: Stays) -> Result<NewCluster, Stop> {
     let read = |path: &Path| {
         let fault = |error: std::io::Error| Stop::new(Exit::Usage, format!("{}: {error}", path.display()));
-        crate::input::read_text(path, crate::input::DOCUMENT).map_err(fault)
+        wi_serve::input::read_text(path, wi_serve::input::DOCUMENT).map_err(fault)
     };
     let config = match &args.kind_config {
         Some(path) => read(path)?,

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-
-use crate::scenarios::Source;
-use crate::selection::Filter;
+use wi_conformance::scenarios::Source;
+use wi_conformance::selection::Filter;
 
 /// The folder that is used when none is named, where it is there.
 const USUAL: &str = "scenarios";

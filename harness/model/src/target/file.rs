@@ -32,7 +32,7 @@ pub struct TargetFile {
     /// A path on the API server that gives back admission exchanges, for clusters that keep them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission_journal: Option<String>,
-    /// The Azure that scenarios use. Without it an emulated one is started beside the cluster.
+    /// The Azure that scenarios use. Without it one is started for the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub azure: Option<Located<Azure>>,
     /// What pods get besides what a scenario gives them.
