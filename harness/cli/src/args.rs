@@ -19,8 +19,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// An end-to-end conformance test harness for Azure Workload Identity on Kubernetes.
 ///
-/// Exit codes: 0 conformant, 1 a case failed, was blocked or passed unexpectedly, 2 usage or invalid scenario, 3 nothing ran,
-/// 4 target unfit, 5 something was left behind, 130 interrupted.
+/// Exit codes: 0 conformant, 1 a case failed, was blocked or passed unexpectedly, 2 invalid usage or scenario, 3 nothing ran,
+/// 4 target does not meet the prerequisites, 5 cleanup incomplete, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "wi-conformance", version, propagate_version = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -32,13 +32,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Folder for ledgers and for what runs need on disk while they last.
+    /// Folder for ledgers and temporary files of runs.
     #[arg(long, global = true, value_name = "DIR", env = "WI_CONFORMANCE_STATE_DIR", help_heading = "Where")]
     pub(crate) state_dir: Option<PathBuf>,
     /// What to log to standard error, such as `debug` or `wi_engine=trace`.
     #[arg(long, global = true, value_name = "FILTER", env = "WI_CONFORMANCE_LOG", help_heading = "Output")]
     pub(crate) log: Option<String>,
-    /// Plain lines instead of a moving display; the default where standard error is no terminal, or under CI.
+    /// Print plain lines instead of a progress display; the default in CI and if standard error is not a terminal.
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) plain: bool,
     #[arg(long, global = true, hide = true, env = "XDG_STATE_HOME")]
@@ -61,44 +61,45 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run scenarios and judge what happens.
+    /// Run scenarios and report the results.
     Run(RunArgs),
-    /// Show what would run, and what cannot and why; touch nothing.
+    /// Show what would run, and what cannot and why (read-only).
     Plan(SelectArgs),
-    /// Write a scenario for manifests of your own, and what goes with it.
+    /// Write a scenario for your manifests, with `suite.yaml`, an editor schema and a workflow.
     Init(InitArgs),
     /// List the scenarios.
     List(ListArgs),
-    /// Show which scenarios show which requirement, and which requirements none shows; touch nothing.
+    /// Show requirement coverage (read-only).
     Coverage(CoverageArgs),
-    /// Prove that scenarios can fail: run each under each of its saboteurs, which must turn it red.
+    /// Verify that scenarios can fail: run each scenario under each of its mutants.
+    #[command(name = "mutants", alias = "sabotage")]
     Sabotage(SabotageArgs),
-    /// Compare two runs: print each case whose outcome, or reason for it, is not the same.
+    /// Compare two runs: list cases whose outcome or failure reason differs.
     Diff(DiffArgs),
-    /// Make the reports of a run again from its log, or those of several runs as one.
+    /// Regenerate reports from an event log, or merge several runs.
     Report(ReportArgs),
     /// Print the JSON Schema of a scenario or target file, for editors.
     Schema(SchemaArgs),
     /// Remove what killed runs left behind.
     Sweep(SweepArgs),
-    /// Start a cluster with webhook and emulated Azure, and keep it up.
+    /// Start a cluster with webhook and emulated Azure, and keep it running.
     Up(UpArgs),
-    /// Remove a cluster that `up` made.
+    /// Remove a cluster created by `up`.
     Down(DownArgs),
-    /// Write the images that scenarios use as one archive, for the registry that a real cluster pulls from.
+    /// Write the images that scenarios use to one archive, for the registry that a real cluster pulls from.
     Images(ImagesArgs),
-    /// Run one of the parts by itself.
+    /// Run a single component (emulator, webhook, proxy, ...).
     Fixture(FixtureArgs),
-    /// Print a script that completes commands and options in a shell.
+    /// Print a completion script for a shell.
     Completions(CompletionsArgs),
-    /// Print a page of the manual.
+    /// Print a manual page.
     Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
-    /// Where to run: `embedded`, `kind`, or a file: a kubeconfig, or a target file, which names a cluster and may name an
-    /// Azure; `aks` is the one at `wi-conformance.d/aks.yaml`.
+    /// Where to run: `embedded`, `kind`, a kubeconfig, or a target file, which names a cluster and optionally an Azure;
+    /// `aks` is the target file `wi-conformance.d/aks.yaml`.
     #[arg(
         long,
         value_name = "TARGET",
@@ -107,9 +108,9 @@ pub(crate) struct TargetArgs {
         help_heading = "Where"
     )]
     pub(crate) target: TargetName,
-    /// The webhook under test: `reference`; `exec:PATH` for any program that takes the upstream one's flags (embedded);
-    /// `release:DIR` for a release's own manifests, applied as they are (embedded: see `--image`);
-    /// `manifests:DIR` for the same (real clusters), `preinstalled` for what is there (real clusters); `none`.
+    /// The webhook under test: `reference`; `exec:PATH` for a program with the upstream flags (embedded); `release:DIR` for
+    /// the unchanged manifests of a release (embedded: see `--image`); `manifests:DIR` for the same (real clusters);
+    /// `preinstalled` for the installed webhook (real clusters); `none`.
     #[arg(
         long,
         value_name = "WEBHOOK",
@@ -118,54 +119,53 @@ pub(crate) struct TargetArgs {
         help_heading = "Where"
     )]
     pub(crate) webhook: WebhookName,
-    /// The webhook's profile: its names and paths changed with 1.6. Recognised from what a webhook does when left out
-    /// for `exec:`.
+    /// The webhook's profile, because names and paths changed in 1.6 [default: detected from the webhook's behaviour for
+    /// `exec:`]
     #[arg(long, value_enum, help_heading = "Where")]
     pub(crate) profile: Option<ProfileName>,
-    /// Whether an `exec:` webhook makes and rotates its own certificate, or is given one.
+    /// Whether an `exec:` webhook generates and rotates its own certificate; otherwise the harness provides one.
     #[arg(long, value_enum, default_value = "off", value_name = "ON|OFF", help_heading = "Where")]
     pub(crate) cert_rotation: Switch,
-    /// The program that an image of your manifests stands for: an image of ours such as `quickstart/rust`, or the path of a
-    /// program; may be repeated.
+    /// The program to run for an image of your manifests: a built-in image such as `quickstart/rust`, or the path of a
+    /// program (repeatable).
     #[arg(long = "image", value_name = "NAME=PROGRAM", help_heading = "Where")]
     pub(crate) images: Vec<StandIn>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
 
-/// What only real clusters take.
+/// Options for real clusters only.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Real clusters")]
 pub(crate) struct ClusterArgs {
-    /// Name of the kind cluster; made up for a run, `wi-conformance` for one that stays.
+    /// Name of the kind cluster [default: generated for a run, `wi-conformance` for `up`, `down` and `--reuse`]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// The node image of a new kind cluster.
     #[arg(long, value_name = "IMAGE", env = "WI_CONFORMANCE_NODE_IMAGE")]
     pub(crate) node_image: Option<String>,
-    /// kind's configuration for a new cluster; `kind-config/cluster.yaml` where it is there.
+    /// kind configuration for a new cluster [default: `kind-config/cluster.yaml` if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) kind_config: Option<PathBuf>,
-    /// A Linux build of this program for images, statically linked; needed where this one is none, as on macOS.
+    /// A statically linked Linux build of this program, for images; required on non-Linux hosts.
     #[arg(long, value_name = "FILE", env = "WI_CONFORMANCE_IMAGE_PROGRAM")]
     pub(crate) image_program: Option<PathBuf>,
-    /// Bring an archive of images to the nodes, such as the one of the webhook under test; may be repeated.
+    /// Load an image archive into the nodes, such as the image of the webhook under test (repeatable).
     #[arg(long, value_name = "ARCHIVE")]
     pub(crate) load: Vec<PathBuf>,
-    /// The context of a kubeconfig; its current one when left out.
+    /// The context of the kubeconfig [default: its current context]
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// How many pods of the reference webhook, two as in the upstream release; one for nodes whose kube-proxy cannot share
-    /// connections out.
+    /// Number of reference webhook pods; use 1 if the nodes' kube-proxy cannot balance connections.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
     pub(crate) webhook_replicas: u32,
-    /// Keep the kind cluster when the run has ended; `down` removes it.
+    /// Keep the kind cluster after the run; `down` removes it.
     #[arg(long, conflicts_with = "reuse")]
     pub(crate) keep: bool,
-    /// Use a kind cluster that is there, and its webhook and emulator if `up` made it.
+    /// Reuse an existing kind cluster, with its webhook and emulator if created by `up`.
     #[arg(long)]
     pub(crate) reuse: bool,
-    /// Use a cluster that looks like production.
+    /// Allow a cluster that looks like production.
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -191,39 +191,39 @@ pub(crate) struct RunArgs {
         help_heading = "Output"
     )]
     pub(crate) out: PathBuf,
-    /// How many cases run at once; by the number of processors when left out.
+    /// Number of concurrent cases [default: derived from the number of processors]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Where")]
     pub(crate) jobs: Option<u16>,
-    /// Run one part of the cases, such as `2/3`; every machine makes the same split, and `report` merges the parts.
+    /// Run one shard of the cases, such as `2/3`; every machine computes the same split, and `report` merges the shards.
     #[arg(long, value_name = "I/N", env = "WI_CONFORMANCE_SHARD", help_heading = "Selection")]
     pub(crate) shard: Option<Part>,
-    /// Folder of reports, or `report.json`, of a past run: parts are balanced by how long its cases took. Every machine
-    /// must be given the same.
+    /// Report folder, or `report.json`, of a past run: shards are balanced by the durations of its cases. Pass the same
+    /// file to every shard.
     #[arg(long, value_name = "PATH", requires = "shard", help_heading = "Selection")]
     pub(crate) durations: Option<PathBuf>,
-    /// Run only what failed, passed unexpectedly or was blocked in the last run that wrote to the folder of reports.
+    /// Rerun only cases that failed, passed unexpectedly or were blocked in the last run in the report folder.
     #[arg(long, help_heading = "Selection")]
     pub(crate) failed: bool,
-    /// What to write to standard output.
+    /// Format of standard output.
     #[arg(long, value_enum, default_value = "human", help_heading = "Output")]
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) github: GithubArgs,
-    /// Print the target as a target file before the run; no secret is in it.
+    /// Print the target as a target file before the run, without secrets.
     #[arg(long, help_heading = "Output")]
     pub(crate) print_target: bool,
-    /// Run the selection so often; the first run that is not conformant is the last, and its reports stay.
+    /// Number of runs; stops after the first run that is not conformant and keeps its reports.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Selection")]
     pub(crate) repeat: u32,
-    /// Begin no further case once one has failed.
+    /// Start no further case after a failure.
     #[arg(long, help_heading = "Selection")]
     pub(crate) fail_fast: bool,
-    /// Tell each scenario otherwise: other names, counts and orders of containers, another version of the API server, and
-    /// settings of the webhook that decide nothing. What it is follows from the number, which the report shows.
+    /// Vary each scenario: other names, counts and orders of containers, another API server version, and webhook settings
+    /// that must not matter. The seed determines the variation and is in the report.
     #[arg(long, value_name = "SEED", help_heading = "Selection")]
     pub(crate) vary: Option<u64>,
-    /// Run under a defect, to see what a failure looks like; `sabotage --list` names them.
-    #[arg(long, value_name = "DEFECT", help_heading = "Selection")]
+    /// Run under a mutant, to see what its failure looks like; `mutants --list` lists them.
+    #[arg(long = "mutant", alias = "saboteur", value_name = "MUTANT", help_heading = "Selection")]
     pub(crate) saboteur: Option<String>,
 }
 
@@ -237,25 +237,25 @@ pub(crate) struct ListArgs {
 pub(crate) struct SabotageArgs {
     #[command(flatten)]
     pub(crate) suite: SuiteArgs,
-    /// Folder for evidence of survivors.
-    #[arg(long, value_name = "DIR", default_value = "reports/sabotage", help_heading = "Output")]
+    /// Folder for evidence.
+    #[arg(long, value_name = "DIR", default_value = "reports/mutants", help_heading = "Output")]
     pub(crate) out: PathBuf,
-    /// List the defects instead of running anything.
+    /// List all mutants instead of running scenarios.
     #[arg(long, help_heading = "Selection")]
     pub(crate) list: bool,
-    /// How many pairs run at once; by the number of processors when left out.
+    /// Number of concurrent pairs [default: derived from the number of processors]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Where")]
     pub(crate) jobs: Option<u16>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
-    /// What to start: `embedded`, which lasts as long as this command, or `kind`, which lasts until `down`.
+    /// What to start: `embedded`, which runs until this command ends, or `kind`, which runs until `down`.
     pub(crate) target: TargetName,
-    /// Where to write the kubeconfig; needed for `embedded`, and for `kind` in the state folder too.
+    /// Where to write the kubeconfig; required for `embedded`. For `kind` it is also in the state folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Write a target file too, so that `run --target FILE` uses what is started here; of `embedded` only.
+    /// Also write a target file, for `run --target FILE` (`embedded` only).
     #[arg(long, value_name = "FILE")]
     pub(crate) write_target: Option<PathBuf>,
     /// The webhook to install; `none` for a cluster without one.
@@ -264,10 +264,10 @@ pub(crate) struct UpArgs {
     /// The webhook's profile.
     #[arg(long, value_enum)]
     pub(crate) profile: Option<ProfileName>,
-    /// Whether an `exec:` webhook makes and rotates its own certificate, or is given one.
+    /// Whether an `exec:` webhook generates and rotates its own certificate; otherwise the harness provides one.
     #[arg(long, value_enum, default_value = "off", value_name = "ON|OFF")]
     pub(crate) cert_rotation: Switch,
-    /// The program that an image stands for, as for `run`; of `embedded` only. May be repeated.
+    /// The program to run for an image, as for `run` (`embedded` only, repeatable).
     #[arg(long = "image", value_name = "NAME=PROGRAM")]
     pub(crate) images: Vec<StandIn>,
     #[command(flatten)]
@@ -276,7 +276,7 @@ pub(crate) struct UpArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SchemaArgs {
-    /// Of which file.
+    /// Which schema to print.
     #[arg(value_enum, default_value = "scenario")]
     pub(crate) of: SchemaOf,
 }
@@ -289,17 +289,17 @@ pub(crate) enum SchemaOf {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SweepArgs {
-    /// Look through this target for what runs left there, from any machine; without it, what ledgers on this machine
-    /// say is removed.
+    /// Search this target for leftovers of runs, from any machine; without it, remove what the ledgers on this machine
+    /// list.
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<TargetName>,
-    /// Only what is at least so old, such as `6h` or `30m`: a run that is under way has things there too.
+    /// Only resources older than this, such as `6h` or `30m`, because a run in progress has resources there too.
     #[arg(long, value_name = "AGE", default_value = "6h", value_parser = age, requires = "target")]
     pub(crate) older_than: std::time::Duration,
-    /// Remove what was found. Without it, it is only listed.
+    /// Remove the leftovers; without it they are only listed.
     #[arg(long, requires = "target")]
     pub(crate) delete: bool,
-    /// The context of a kubeconfig; its current one when left out.
+    /// The context of the kubeconfig [default: its current context]
     #[arg(long, value_name = "NAME", requires = "target")]
     pub(crate) context: Option<String>,
 }
@@ -335,30 +335,30 @@ pub(crate) struct FixtureArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Fixture {
-    /// Entra, Key Vault, ARM and Graph, standing alone.
+    /// The Azure emulator: Entra ID, Key Vault, ARM and Graph.
     Azure(Box<wi_azure_emulator::Args>),
-    /// The reference webhook, with the upstream one's flags.
+    /// The reference webhook, with the upstream flags.
     Webhook(Box<wi_reference_webhook::Args>),
-    /// The quick-start pod's program.
+    /// The program of the quick-start pod.
     Quickstart,
-    /// A program that waits to be ended.
+    /// A program that waits until it is terminated.
     Pause,
-    /// An admission webhook whose rule is data, in the folder that ADMISSION_POLICY_FOLDER names.
+    /// An admission webhook with configurable rules, read from the folder in ADMISSION_POLICY_FOLDER.
     AdmissionPolicy,
-    /// The proxy sidecar, with the upstream one's flags and environment.
+    /// The reference proxy sidecar, with the upstream flags and environment.
     Proxy(Box<wi_reference_proxy::Args>),
-    /// What stands for the proxy's init container: it redirects nothing and ends at once, as pods ask the proxy's port.
+    /// Stand-in for the proxy init container; exits immediately.
     ProxyInit,
 }
 
-/// What the environment offers, by name: a target file may name a variable as the place of a secret.
+/// The environment variables, by name: a target file may name a variable that contains a secret.
 pub(crate) fn variables() -> std::collections::BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-/// Name of a cluster that stays, where none is given.
+/// Default name of a cluster that is kept.
 pub(crate) const STANDING: &str = "wi-conformance";
 
 /// Where to run.
@@ -366,11 +366,11 @@ pub(crate) const STANDING: &str = "wi-conformance";
 pub(crate) enum TargetName {
     /// A Kubernetes API, a node for processes and an emulated Azure, all in this program. Needs Linux.
     Embedded,
-    /// A cluster made by kind, with an emulated Azure beside it. Needs Docker.
+    /// A cluster created by kind, with an emulated Azure next to it. Needs Docker.
     Kind,
-    /// The cluster and the Azure that `wi-conformance.d/aks.yaml` names.
+    /// The cluster and the Azure in `wi-conformance.d/aks.yaml`.
     Aks,
-    /// A cluster that a file names, with an emulated Azure beside it; or a cluster and an Azure that it names.
+    /// The cluster of a kubeconfig, with an emulated Azure next to it; or the cluster and the Azure of a target file.
     File(PathBuf),
 }
 
@@ -382,7 +382,7 @@ impl std::str::FromStr for TargetName {
             "kind" => Ok(TargetName::Kind),
             "aks" => Ok(TargetName::Aks),
             file if std::path::Path::new(file).is_file() => Ok(TargetName::File(file.into())),
-            _ => Err("expected `embedded`, `kind`, `aks`, or a file that is there".to_owned()),
+            _ => Err("expected `embedded`, `kind`, `aks`, or an existing file".to_owned()),
         }
     }
 }

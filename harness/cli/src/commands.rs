@@ -79,6 +79,7 @@ fn stopped(stop: &Stop) -> ExitCode {
 
 async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     let global = cli.global;
+    crate::deprecated::on_the_command_line(&cli.command);
     match cli.command {
         Command::Run(args) => run(args, &global).await,
         Command::Plan(args) => plan(&args, &global).await,
@@ -144,6 +145,7 @@ fn select(args: &SuiteArgs, out: &Path) -> Result<(Suite, Vec<Case>), Stop> {
         };
         return Err(Stop::new(Exit::NothingRan, format!("{what}; `wi-conformance list` shows their ids")));
     }
+    crate::deprecated::in_files(&suite.notices);
     suite.faults.iter().for_each(|fault| console::tell(format!("wi-conformance: {fault}")));
     Ok((suite, selected))
 }
@@ -173,7 +175,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
         if !mutants::all().iter().any(|(name, _)| name == defect) {
             return Err(Stop::new(
                 Exit::Usage,
-                format!("--saboteur {defect}: no such defect; `wi-conformance sabotage --list` names them"),
+                format!("--mutant {defect}: unknown mutant; `wi-conformance mutants --list` lists them"),
             ));
         }
         mutants = mutants::only(defect);

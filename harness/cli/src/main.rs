@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod coverage;
+mod deprecated;
 mod images;
 mod init;
 mod progress;

@@ -63,7 +63,7 @@ pub(crate) fn place(
     let foreign = if ours { BTreeSet::new() } else { mutants.webhook.clone() };
     if let Some(defect) = mutants.cluster.iter().chain(&mutants.node).chain(&foreign).next() {
         return Err(usage(format!(
-            "--saboteur {defect}: only a part of our own can have a defect, and this one is not on this target"
+            "--mutant {defect}: the component of this mutant is not part of this target"
         )));
     }
     let mut options = real_options(which, webhook, mutants, &args.cluster, state_dir);
@@ -110,11 +110,11 @@ pub(crate) fn aks(
     let all = mutants.cluster.iter().chain(&mutants.node).chain(&mutants.webhook).chain(&mutants.azure);
     if let Some(defect) = all.into_iter().next() {
         return Err(usage(format!(
-            "--saboteur {defect}: only a part of our own can have a defect, and none is on this target"
+            "--mutant {defect}: no component of this target has mutants"
         )));
     }
     if !matches!(args.webhook, WebhookName::Reference | WebhookName::Preinstalled) {
-        return Err(usage("--webhook: on this target the webhook is what is installed there".to_owned()));
+        return Err(usage("--webhook: this target uses the webhook already installed in the cluster".to_owned()));
     }
     let named = target_file::read(path, args.cluster.context.as_deref()).map_err(|why| {
         if path == Path::new(AKS_TARGET) && !path.is_file() {

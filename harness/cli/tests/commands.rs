@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 const SCENARIO: &str = "\
 title: a labelled pod is mutated
 requirements: [A-1]
-saboteurs: [webhook/no-env]
+mutants: [webhook/no-env]
 when:
   - create-pod: { name: p, image: quickstart/pause, labels: { azure.workload.identity/use: 'true' } }
 then:
@@ -60,7 +60,7 @@ fn bad_scenarios_end_with_code_2_and_the_place() {
         ("area/bad.yaml", SCENARIO.replace("of: p,", "of: q,").leak().as_bytes(), "bad.yaml:7:"),
         ("area/bad.yaml", SCENARIO.replace("name: p,", "name: '{{nobody}}',").leak().as_bytes(), "bad.yaml:5:"),
         ("area/bad.yaml", SCENARIO.replace("A-1", "A-2").leak().as_bytes(), "unknown requirement `A-2`"),
-        ("area/bad.yaml", SCENARIO.replace("webhook/no-env", "webhook/nothing").leak().as_bytes(), "unknown saboteur"),
+        ("area/bad.yaml", SCENARIO.replace("webhook/no-env", "webhook/nothing").leak().as_bytes(), "unknown mutant"),
         ("area/bad.yaml", b"title: \xff\xfe", "byte 7 is not UTF-8"),
         ("area/good.yml", SCENARIO.as_bytes(), "id `area/good"),
         ("area/bad.yaml", b"", "bad.yaml"),
@@ -94,7 +94,7 @@ fn a_file_that_cannot_be_used_stops_itself_alone_and_the_exit_code_says_so() {
 #[test]
 fn a_suite_of_ones_own_needs_no_catalogue_and_no_mutants_and_strict_demands_both() {
     let folder = Folder(tempfile::tempdir().unwrap());
-    let plain = SCENARIO.replace("requirements: [A-1]\nsaboteurs: [webhook/no-env]\n", "");
+    let plain = SCENARIO.replace("requirements: [A-1]\nmutants: [webhook/no-env]\n", "");
     folder.write("good.yaml", &plain);
     folder.write("k8s/deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }\n");
     let (code, out, err) = folder.run(&["run"]);
@@ -102,10 +102,27 @@ fn a_suite_of_ones_own_needs_no_catalogue_and_no_mutants_and_strict_demands_both
     assert!(out.contains("all 1 cases that ran"), "a file at the top is a scenario, and manifests are none: {out}");
     let (code, _, err) = folder.run(&["list", "--strict"]);
     assert_eq!(code, 2);
-    for part in ["requirements.yaml: cannot be read", "good.yaml:1:1: `requirements` is empty", "`saboteurs` is empty"]
+    for part in ["requirements.yaml: cannot be read", "good.yaml:1:1: `requirements` is empty", "`mutants` is empty"]
     {
         assert!(err.contains(part), "{part}: {err}");
     }
+}
+
+#[test]
+fn the_old_names_of_mutants_work_for_one_more_release_with_a_notice() {
+    let folder = Folder::new();
+    let (code, new, err) = folder.run(&["mutants", "--list"]);
+    assert!(code == 0 && new.contains("webhook/no-env  ") && err.is_empty(), "{new}{err}");
+    let (code, old, err) = folder.run(&["sabotage", "--list"]);
+    assert_eq!((code, old), (0, new));
+    assert!(err.contains("note: the command `sabotage` is deprecated; use `mutants`"), "{err}");
+    folder.write("area/good.yaml", SCENARIO.replace("mutants:", "saboteurs:"));
+    let (code, out, err) = folder.run(&["list", "--strict"]);
+    assert!(code == 0 && out.contains("area/good"), "{out}{err}");
+    assert!(err.contains("good.yaml:3:1: the key `saboteurs` is deprecated; write `mutants`"), "{err}");
+    folder.write("area/good.yaml", SCENARIO.replace("mutants:", "mutants: []\nsaboteurs:"));
+    let (code, _, err) = folder.run(&["list"]);
+    assert!(code == 2 && err.contains("good.yaml:"), "one of them, and not both: {err}");
 }
 
 #[test]
@@ -272,7 +289,7 @@ fn a_suite_whose_expectation_holds_for_another_container_is_told_so() {
     folder.write("k8s/deployment.yaml", deployment.replace(web, &format!("{web}, {side}")));
     folder.write("suite.yaml", "pods: { images: { 'registry.example:5000/shop/web': quickstart/rust } }\n");
     folder.write("reads.yaml", ORDINARY);
-    let (code, out, err) = folder.run(&["sabotage"]);
+    let (code, out, err) = folder.run(&["mutants"]);
     assert!(out.contains("reads  under setup/misleads-container"), "{out}{err}");
     // Either the container that was misled counts, or the suite is told that another one stood in for it.
     let told = out.contains("holds for another container") && code == 1;
@@ -296,11 +313,11 @@ fn an_expression_selects_scenarios_and_one_that_is_none_is_usage() {
 fn a_run_that_fails_fast_begins_no_further_case_and_a_repeated_one_ends_with_the_first_that_is_red() {
     let folder = Folder::new();
     folder.write("area/also.yaml", SCENARIO);
-    let (code, out, _) = folder.run(&["run", "--fail-fast", "--jobs", "1", "--saboteur", "webhook/no-env"]);
+    let (code, out, _) = folder.run(&["run", "--fail-fast", "--jobs", "1", "--mutant", "webhook/no-env"]);
     assert!(code == 1 && out.contains("1 fail, 1 blocked") && out.contains("(--fail-fast)"), "{out}");
     let (code, out, _) = folder.run(&["run", "good", "--repeat", "2"]);
     assert!(code == 0 && out.contains("round 2 of 2"), "{out}");
-    let (code, out, _) = folder.run(&["run", "good", "--repeat", "3", "--saboteur", "webhook/no-env"]);
+    let (code, out, _) = folder.run(&["run", "good", "--repeat", "3", "--mutant", "webhook/no-env"]);
     assert!(code == 1 && out.contains("round 1 of 3") && !out.contains("round 2"), "{out}");
 }
 
@@ -341,8 +358,8 @@ fn missing_files_folders_and_targets_are_named() {
     assert!(code == 2 && err.contains("moon") && err.contains("embedded"), "{code} {err}");
     let (code, _, err) = folder.run(&["run", "--webhook", "exec:/nowhere"]);
     assert!(code == 2 && err.contains("exec:/nowhere"), "{code} {err}");
-    let (code, _, err) = folder.run(&["run", "--saboteur", "nobody"]);
-    assert!(code == 2 && err.contains("no such defect"), "{code} {err}");
+    let (code, _, err) = folder.run(&["run", "--mutant", "nobody"]);
+    assert!(code == 2 && err.contains("unknown mutant"), "{code} {err}");
     let (code, _, err) = folder.run(&["rnu"]);
     assert!(code == 2 && err.contains("rnu"), "{code} {err}");
 }
@@ -350,7 +367,7 @@ fn missing_files_folders_and_targets_are_named() {
 #[test]
 fn an_empty_selection_ends_with_code_3() {
     let folder = Folder::new();
-    for command in ["run", "plan", "list", "sabotage"] {
+    for command in ["run", "plan", "list", "mutants"] {
         let (code, _, err) = folder.run(&[command, "no-such-scenario"]);
         assert_eq!(code, 3, "{command}: {err}");
         assert!(err.contains("no scenario of") && err.contains("no-such-scenario"), "{err}");
@@ -363,7 +380,7 @@ fn coverage_names_what_is_shown_and_strict_ends_with_code_1_while_a_scenario_is_
     let (code, out, err) = folder.run(&["coverage", "--strict"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(out.contains("runs  area/good") && out.contains("1 requirements: 1 with a scenario"), "{out}");
-    folder.write("area/good.yaml", SCENARIO.replace("saboteurs:", "needs: [webhook]\nsaboteurs:"));
+    folder.write("area/good.yaml", SCENARIO.replace("mutants:", "needs: [webhook]\nmutants:"));
     let (_, out, _) = folder.run(&["coverage", "--webhook", "none"]);
     assert!(out.contains("not applicable  area/good  the target lacks webhook"), "{out}");
 
@@ -399,7 +416,7 @@ fn the_schema_is_json_and_lists_the_words() {
     let (code, out, _) = Folder::new().run(&["schema"]);
     assert_eq!(code, 0);
     let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert!(schema["properties"]["saboteurs"].is_object());
+    assert!(schema["properties"]["mutants"].is_object());
 }
 
 #[test]
@@ -412,7 +429,7 @@ fn a_run_leaves_reports_and_nothing_else_and_a_failing_one_names_hop_expected_ob
     }
     assert_eq!(left(&folder.path("state")), Vec::<PathBuf>::new());
 
-    let (code, out, err) = folder.run(&["run", "--saboteur", "webhook/no-env"]);
+    let (code, out, err) = folder.run(&["run", "--mutant", "webhook/no-env"]);
     assert_eq!(code, 1, "{out}{err}");
     for part in ["admission", "expected", "observed", "AZURE_", "good.yaml:7"] {
         assert!(out.contains(part), "{part} is missing in {out}");
@@ -441,7 +458,7 @@ fn a_canary_secret_and_raw_tokens_are_in_no_report_and_in_no_output() {
     let scenario = "\
 title: a pod reads a canary
 requirements: [A-1]
-saboteurs: [vault/refuses-everyone]
+mutants: [vault/refuses-everyone]
 given:
   azure:
     identities: { app1: { federated: [ { subject: 'system:serviceaccount:{{namespace}}:reader' } ] } }

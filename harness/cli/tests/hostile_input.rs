@@ -11,7 +11,7 @@ use std::time::Duration;
 const SCENARIO: &str = "\
 title: \"TITLE\"
 requirements: [A-1]
-saboteurs: [webhook/no-env]
+mutants: [webhook/no-env]
 when:
   - create-pod: { name: p, image: quickstart/pause, labels: { azure.workload.identity/use: 'true' } }
 then:

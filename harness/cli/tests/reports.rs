@@ -10,7 +10,7 @@ use serde_json::Value;
 const SCENARIO: &str = "\
 title: a labelled pod is mutated
 requirements: [A-1]
-saboteurs: [webhook/no-env]
+mutants: [webhook/no-env]
 when:
   - create-pod: { name: p, image: quickstart/pause, labels: { azure.workload.identity/use: 'true' } }
 then:
@@ -244,7 +244,7 @@ fn shells_and_the_manual_know_every_command() {
     let folder = Folder::new(&[]);
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let (code, out, _) = folder.run(&["completions", shell]);
-        assert!(code == 0 && out.contains("sabotage") && out.contains("shard"), "{shell}: {out}");
+        assert!(code == 0 && out.contains("mutants") && out.contains("shard"), "{shell}: {out}");
     }
     let (code, page, _) = folder.run(&["man"]);
     assert!(

@@ -77,7 +77,7 @@ pub fn check(path: &str, scenario: &Scenario, catalogue: Option<&Catalogue>, mut
         .saboteurs
         .iter()
         .filter(|name| !mutants.contains(&name.value.as_str()))
-        .map(|name| unknown("saboteur", name, nearest(&name.value, mutants)));
+        .map(|name| unknown("mutant", name, nearest(&name.value, mutants)));
     requirements.chain(mutants).filter(|fault| !fault.follows()).collect()
 }
 

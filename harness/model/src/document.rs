@@ -64,6 +64,14 @@ impl Placed {
         T::deserialize(reader::Reader(self))
     }
 
+    /// Where a key stands, if the document has it.
+    pub(crate) fn place_of_key(&self, key: &str) -> Option<Position> {
+        match &self.node {
+            Node::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| entry.at),
+            _ => None,
+        }
+    }
+
     /// Where the value of a key begins; where the document begins when it has no such key.
     pub(crate) fn place_of(&self, key: &str) -> Position {
         match &self.node {

@@ -207,7 +207,7 @@ mod tests {
     use crate::parse;
 
     fn case(id: &str, text: &str) -> Case {
-        let text = format!("title: t\nrequirements: [R-1]\nsaboteurs: [a/b]\n{text}");
+        let text = format!("title: t\nrequirements: [R-1]\nmutants: [a/b]\n{text}");
         let scenario = parse::scenario("s.yaml", text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
         Case { id: id.into(), file: "s.yaml".into(), scenario, sabotage: None, variation: Vec::new() }
     }

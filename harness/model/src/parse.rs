@@ -155,6 +155,23 @@ pub fn read(path: &str, bytes: &[u8]) -> (Option<Scenario>, Vec<InvalidScenario>
     (scenario, faults)
 }
 
+/// The keys of a scenario file that were renamed: the notice for each, with its place.
+pub fn renamed(path: &str, bytes: &[u8]) -> Vec<String> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Vec::new() };
+    // Nearly no file has one, and a document is read only for one that may.
+    if !crate::schema::RENAMED.iter().any(|(old, _)| text.contains(old)) {
+        return Vec::new();
+    }
+    let Ok(document) = Placed::read(text) else { return Vec::new() };
+    crate::schema::RENAMED
+        .iter()
+        .filter_map(|(old, new)| {
+            let at = document.place_of_key(old)?;
+            Some(format!("{path}:{}:{}: the key `{old}` is deprecated; write `{new}`", at.line, at.column))
+        })
+        .collect()
+}
+
 /// Whether a scenario is a test of a suite that keeps a catalogue: it names what it shows, and mutants that turn it red.
 pub fn lacking(path: &str, scenario: &Scenario) -> Vec<InvalidScenario> {
     let mut faults = Vec::new();
@@ -162,10 +179,10 @@ pub fn lacking(path: &str, scenario: &Scenario) -> Vec<InvalidScenario> {
         faults.push(InvalidScenario::new(path, Position { line: 1, column: 1 }, Reason::Empty(what, advice)));
     };
     if scenario.requirements.is_empty() {
-        empty("requirements", "name at least one requirement that this scenario shows");
+        empty("requirements", "name at least one requirement that this scenario covers");
     }
     if scenario.saboteurs.is_empty() {
-        empty("saboteurs", "name at least one mutant that turns it red: a scenario that cannot fail is not a test");
+        empty("mutants", "name at least one mutant under which the scenario fails: a scenario that cannot fail is not a test");
     }
     faults
 }

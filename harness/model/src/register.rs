@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn case() -> Case {
-        let text = "title: It holds\nrequirements: [R-1]\nneeds: [webhook]\nsaboteurs: [webhook/no-env]\nwhen:\n  \
+        let text = "title: It holds\nrequirements: [R-1]\nneeds: [webhook]\nmutants: [webhook/no-env]\nwhen:\n  \
             - create-pod: { name: p, image: quickstart/pause }\nthen:\n  - admission: { of: p, outcome: mutated }\n";
         let scenario = crate::parse::scenario("a/b.yaml", text.as_bytes()).unwrap();
         Case { id: "a/b".into(), file: "a/b.yaml".into(), scenario, sabotage: None, variation: Vec::new() }

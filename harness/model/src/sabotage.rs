@@ -341,7 +341,7 @@ fn each_object(manifests: &mut Manifests, kind: &str, field: &str, change: &mut 
 mod tests {
     use super::*;
 
-    const SCENARIO: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa, containers: [ { name: c, image: i } ] } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
+    const SCENARIO: &str = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa, containers: [ { name: c, image: i } ] } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
 
     /// Defects that bite on what the plain scenario has not.
     const OTHERWISE: [&str; 7] = [
@@ -353,7 +353,7 @@ mod tests {
         "setup/swaps-access-model",
         "setup/asks-in-order",
     ];
-    const RICHER: &str = "title: t\nrequirements: [A]\nsaboteurs: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - create-pod: { name: p, image: i, service-account: a }\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
+    const RICHER: &str = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - create-pod: { name: p, image: i, service-account: a }\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
 
     #[test]
     fn every_defect_of_the_set_up_changes_a_scenario_that_it_can_bite() {

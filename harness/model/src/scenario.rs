@@ -1,6 +1,6 @@
-//! The scenario file: what a cluster and an Azure hold, what is done, and what must follow.
+//! The scenario file: the initial state of a cluster and an Azure, the steps, and the expectations.
 //!
-//! The vocabulary is closed: every unknown word is an error. `scenarios/README.md` explains each word in a line.
+//! The vocabulary is closed: every unknown key is an error. `scenarios/README.md` documents each key in a line.
 
 pub mod azure;
 pub mod cluster;
@@ -36,81 +36,81 @@ pub use step::{
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
-    /// One sentence that says what must hold.
+    /// One sentence that states what must hold.
     pub title: Text,
-    /// Ids of the requirements that this scenario shows, from `requirements.yaml`. A suite of one's own needs none.
+    /// Ids of the requirements that this scenario covers, from `requirements.yaml`. Optional in a suite of your own.
     #[serde(default)]
     pub requirements: Vec<Text>,
-    /// Where the set-up comes from, as a URL.
+    /// URL of the documentation or code that the setup is based on.
     pub source: Option<String>,
-    /// Capabilities that a target must have; without them the scenario is not applicable there.
+    /// Capabilities that a target must have; without one the scenario is not applicable there.
     #[serde(default)]
     pub needs: Vec<Located<Capability>>,
-    /// The oldest Kubernetes that it makes sense on, such as `1.32`; on an older one it is not applicable.
+    /// The oldest Kubernetes version that the scenario applies to, such as `1.32`.
     pub kubernetes: Option<Text>,
-    /// The webhook profiles that it speaks of; under another one it is not applicable. Every profile when left out.
+    /// The webhook profiles that the scenario applies to; all profiles by default.
     #[serde(default)]
     pub profiles: Vec<Text>,
-    /// Mutants that must turn this scenario red. A suite of one's own needs none.
-    #[serde(default)]
+    /// Mutants under which this scenario must fail. Optional in a suite of your own.
+    #[serde(default, rename = "mutants", alias = "saboteurs")]
     pub saboteurs: Vec<Text>,
-    /// The state before anything is done.
+    /// The initial state.
     #[serde(default)]
     pub given: Given,
-    /// What is done, in order.
+    /// The steps, in order.
     #[serde(default)]
     pub when: Vec<Located<Step>>,
-    /// What must follow.
+    /// The expectations.
     #[serde(default)]
     pub then: Vec<Located<Expectation>>,
 }
 
-/// The state before anything is done.
+/// The initial state.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Given {
-    /// The name of the case's own namespace; one that is unique to the run when left out.
+    /// The name of the case's namespace; by default unique to the run.
     pub namespace: Option<Text>,
-    /// Labels of the case's own namespace.
+    /// Labels of the case's namespace.
     #[serde(default)]
     pub namespace_labels: std::collections::BTreeMap<String, Text>,
     /// The state of the webhook's installation.
     #[serde(default)]
     pub webhook: WebhookState,
-    /// Settings of the webhook that differ from its defaults, by the names of its environment variables.
+    /// Webhook settings that differ from the defaults, by flag or environment variable.
     #[serde(default)]
     pub webhook_settings: std::collections::BTreeMap<String, Text>,
-    /// With these settings the webhook must not start, and say this; then nothing else is done or expected.
+    /// With these settings the webhook must not start, and its log must contain this text; `when` and `then` are omitted.
     pub webhook_refuses: Option<Text>,
-    /// The issuer of the cluster's tokens, byte for byte, where manifests name it literally; the target's own when left out.
+    /// The issuer of the cluster's tokens, byte for byte, if manifests contain it literally; by default the target's own.
     pub issuer: Option<Text>,
-    /// The version that the API server states, such as `1.31`; the target's own when left out.
+    /// The version that the API server reports, such as `1.31`; by default the target's own.
     pub kubernetes: Option<Text>,
-    /// What Azure holds.
+    /// The state of Azure.
     #[serde(default)]
     pub azure: AzureState,
-    /// What the cluster holds, created in this order.
+    /// The objects in the cluster, created in the order listed.
     #[serde(default)]
     pub cluster: Vec<Located<ClusterState>>,
 }
 
-/// The state of the webhook's installation. Anything but `installed` changes the cluster for everybody, so such a
-/// scenario never runs beside another one on the same cluster.
+/// The state of the webhook's installation. Anything but `installed` changes cluster-wide state, so such a scenario runs
+/// in isolation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookState {
-    /// Registered and answering.
+    /// Registered and running.
     #[default]
     Installed,
     /// No webhook configuration is registered.
     Absent,
-    /// Registered, but its Service has no endpoint.
+    /// Registered, but its Service has no endpoints.
     Unreachable,
-    /// Registered with a CA bundle that its certificate does not chain to.
+    /// Registered with a CA bundle that does not verify its certificate.
     Untrusted,
     /// Registered for namespaces that carry the label `wi-conformance/included`.
     Elsewhere,
-    /// In a step: the next version is registered in place of the one that the case began with.
+    /// Only in a step: the next version replaces the one that the case started with.
     Upgraded,
 }
 

@@ -2,10 +2,19 @@
 
 use serde_json::Value;
 
+/// Keys of a scenario file that were renamed, old and new. The old ones work for one more release.
+pub(crate) const RENAMED: [(&str, &str); 1] = [("saboteurs", "mutants")];
+
 /// JSON Schema (2020-12) of a scenario file.
 pub fn scenario() -> Value {
     let mut schema = schemars::schema_for!(crate::scenario::Scenario).to_value();
     schema["title"] = "wi-conformance scenario".into();
+    for (old, new) in RENAMED {
+        let mut renamed = schema["properties"][new].clone();
+        renamed["deprecated"] = true.into();
+        renamed["description"] = format!("The old name of `{new}`.").into();
+        schema["properties"][old] = renamed;
+    }
     schema
 }
 
@@ -33,7 +42,7 @@ mod tests {
     fn the_schema_knows_the_words_and_refuses_others() {
         let schema = super::scenario();
         assert_eq!(schema["additionalProperties"], false);
-        for word in ["title", "requirements", "needs", "saboteurs", "given", "when", "then"] {
+        for word in ["title", "requirements", "needs", "mutants", "saboteurs", "given", "when", "then"] {
             assert!(schema["properties"][word].is_object(), "{word}");
         }
         let text = schema.to_string();

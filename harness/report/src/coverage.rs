@@ -251,7 +251,7 @@ POL-004: { level: should, statement: It should be loud., source: "https://exampl
 
     fn case(id: &str, requirements: &str, needs: &str) -> Case {
         let text = format!(
-            "title: It works\nrequirements: {requirements}\nneeds: {needs}\nsaboteurs: [webhook/ignores-label]\n\
+            "title: It works\nrequirements: {requirements}\nneeds: {needs}\nmutants: [webhook/ignores-label]\n\
              when:\n  - create-pod: {{ name: p, image: quickstart/pause }}\n\
              then:\n  - admission: {{ of: p, outcome: unchanged }}\n"
         );

@@ -38,7 +38,7 @@ pub fn case_text(case: &Record) -> String {
 /// The command that runs a case again.
 pub(crate) fn again(case: &Record) -> String {
     case.again.clone().unwrap_or_else(|| {
-        let under = case.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default();
+        let under = case.sabotage.as_ref().map(|name| format!(" --mutant {name}")).unwrap_or_default();
         format!("wi-conformance run --exact {}{under}", case.id)
     })
 }

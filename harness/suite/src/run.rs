@@ -136,7 +136,7 @@ impl Run {
         };
         let judge = |mut record: Record| {
             register::judge(&mut record, &self.deviations, described.product.as_ref());
-            let under = record.sabotage.as_ref().map(|name| format!(" --saboteur {name}")).unwrap_or_default();
+            let under = record.sabotage.as_ref().map(|name| format!(" --mutant {name}")).unwrap_or_default();
             record.again = Some(format!("{} --exact {}{under}", self.again, record.id));
             // That it was interrupted is no reason where the run was, for one of its own.
             if record.outcome == Outcome::Blocked

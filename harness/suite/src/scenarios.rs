@@ -26,6 +26,8 @@ pub struct Suite {
     pub requirements: Catalogue,
     /// Which program each image of its manifests stands for.
     pub images: Vec<(String, String)>,
+    /// Notices about deprecated keys.
+    pub notices: Vec<String>,
     /// What is wrong with files that are not among the cases, in order of path.
     pub faults: Vec<InvalidScenario>,
 }
@@ -67,6 +69,7 @@ pub fn load(sources: &[Source], reading: Reading<'_>) -> Suite {
         suite.deviations.extend(read.deviations);
         suite.requirements.extend(read.requirements);
         suite.images.extend(read.images);
+        suite.notices.extend(read.notices);
         suite.faults.extend(read.faults);
     }
     suite.cases.sort_by(|a, b| a.id.cmp(&b.id));
@@ -118,7 +121,7 @@ fn load_one(source: &Source, reading: Reading<'_>) -> Suite {
             suite.faults.push(twice(&shown(&path), &id, &first.file));
             continue;
         }
-        match case(source, &id, &path, catalogued.as_ref(), reading) {
+        match case(source, &id, &path, catalogued.as_ref(), reading, &mut suite.notices) {
             Ok(Some(case)) => _ = cases.insert(id, case),
             Ok(None) => {}
             Err(faults) => suite.faults.extend(faults),
@@ -145,12 +148,14 @@ fn case(
     path: &Path,
     requirements: Option<&Catalogue>,
     reading: Reading<'_>,
+    notices: &mut Vec<String>,
 ) -> Result<Option<Case>, Vec<InvalidScenario>> {
     let shown = shown(path);
     let bytes = source.read(path).map_err(|fault| vec![fault])?;
     if is_manifest(&bytes) || (source.is_at_the_top(path) && !is_scenario(&bytes)) {
         return Ok(None);
     }
+    notices.extend(parse::renamed(&shown, &bytes));
     let (scenario, mut faults) = parse::read(&shown, &bytes);
     let Some(mut scenario) = scenario else { return Err(faults) };
     faults.extend(catalogue::check(&shown, &scenario, requirements, reading.mutants));

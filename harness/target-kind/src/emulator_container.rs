@@ -103,7 +103,7 @@ impl Start<'_> {
         if let Some(tenant) = &self.tenant {
             command.extend(["--tenant".to_owned(), tenant.clone()]);
         }
-        command.extend(self.defects.iter().map(|defect| format!("--defect={defect}")));
+        command.extend(self.defects.iter().map(|defect| format!("--mutant={defect}")));
         let mut ports = vec![TLS, CONTROL];
         if self.ends_with_us {
             command.extend(["--lifeline".to_owned(), any(LIFELINE)]);

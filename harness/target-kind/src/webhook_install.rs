@@ -79,7 +79,7 @@ impl Reference<'_> {
         spec.settings.insert("PROXY_IMAGE".to_owned(), self.proxy.proxy.clone());
         spec.settings.insert("PROXY_INIT_IMAGE".to_owned(), self.proxy.init.clone());
         spec.args.push(format!("--profile={}", self.profile.word()));
-        spec.args.extend(self.breaks.iter().map(|name| format!("--break={name}")));
+        spec.args.extend(self.breaks.iter().map(|name| format!("--mutant={name}")));
         let mut registration = None;
         for mut object in wi_reference_webhook::manifests(&spec) {
             self.adapt(&mut object);

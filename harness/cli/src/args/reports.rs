@@ -6,23 +6,23 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DiffArgs {
-    /// Folder of a run's reports, or its `report.json`.
+    /// Report folder of a run, or its `report.json`.
     #[arg(value_name = "RUN_A")]
     pub(crate) a: PathBuf,
-    /// The same of another run.
+    /// Report folder of another run, or its `report.json`.
     #[arg(value_name = "RUN_B")]
     pub(crate) b: PathBuf,
-    /// Compare the shape of the evidence too: status codes, error codes, and the names of claims, headers and fields.
+    /// Also compare the evidence: status codes, error codes, and the names of claims, headers and fields.
     #[arg(long)]
     pub(crate) evidence: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
-    /// Folders of reports; more than one are merged, and a case that ran more than once has its last verdict.
+    /// Report folders; several are merged, and a case that ran several times has its last verdict.
     #[arg(value_name = "DIR", required = true)]
     pub(crate) folders: Vec<PathBuf>,
-    /// Folder for the reports; for one run the folder itself when left out.
+    /// Folder for the reports [default: the folder of the run, if there is only one]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -31,13 +31,13 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CompletionsArgs {
-    /// Which shell.
+    /// The shell.
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ManArgs {
-    /// The command that the page is about; the program when left out.
+    /// The command to document [default: the program]
     pub(crate) command: Option<String>,
 }
 
@@ -55,8 +55,8 @@ pub(crate) struct GithubArgs {
 /// What standard output is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Lines for people.
+    /// Human-readable lines.
     Human,
-    /// The events of the run as JSON lines, as in `events.jsonl`; lines for people go to standard error.
+    /// The events of the run as JSON lines, as in `events.jsonl`; human-readable lines go to standard error.
     Json,
 }

@@ -12,10 +12,10 @@ const USUAL: &str = "scenarios";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
 pub(crate) struct FromArgs {
-    /// Folder of scenarios. When left out: the folder `scenarios` where it is there, else the suite that is in this program.
+    /// Folder of scenarios [default: the folder `scenarios` if it exists, else the built-in suite]
     #[arg(long, value_name = "DIR", env = "WI_CONFORMANCE_SCENARIOS")]
     pub(crate) scenarios: Option<PathBuf>,
-    /// Add the suite that is in this program to the folder of --scenarios.
+    /// Add the built-in suite to the folder of --scenarios.
     #[arg(long, requires = "scenarios")]
     pub(crate) with_catalogue: bool,
 }
@@ -24,18 +24,18 @@ pub(crate) struct FromArgs {
 pub(crate) struct SuiteArgs {
     #[command(flatten)]
     pub(crate) from: FromArgs,
-    /// Run only scenarios whose id holds one of these.
+    /// Run only scenarios whose id contains one of these strings.
     #[arg(value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
-    /// Run only scenarios that an expression selects, such as `requirement(EXC-*) and not slow()`: id(..), requirement(..),
-    /// level(..), hop(..), outcome(..) of the last run, slow(), alone(), joined by `and`, `or`, `not` and brackets; `*` stands
-    /// for anything.
+    /// Run only scenarios selected by an expression, such as `requirement(EXC-*) and not slow()`: id(..), requirement(..),
+    /// level(..), hop(..), outcome(..) of the last run, slow(), alone(), combined with `and`, `or`, `not` and parentheses; `*`
+    /// matches anything.
     #[arg(long = "filter", value_name = "EXPRESSION", help_heading = "Selection")]
     pub(crate) filter: Option<Filter>,
-    /// Filters are whole ids.
+    /// Match filters against the complete id.
     #[arg(long, help_heading = "Selection")]
     pub(crate) exact: bool,
-    /// Demand of every scenario that it names requirements of a catalogue, and mutants that turn it red.
+    /// Require that every scenario names requirements of a catalogue, and mutants under which it fails.
     #[arg(long, help_heading = "Selection")]
     pub(crate) strict: bool,
 }
@@ -58,7 +58,7 @@ impl FromArgs {
     pub(crate) fn shown(&self) -> String {
         let word = |source: &Source| match source {
             Source::Folder(folder) => folder.display().to_string(),
-            Source::BuiltIn => "the suite in this program".to_owned(),
+            Source::BuiltIn => "the built-in suite".to_owned(),
         };
         self.sources().iter().map(word).collect::<Vec<_>>().join(" and ")
     }
@@ -66,10 +66,10 @@ impl FromArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InitArgs {
-    /// Folder to write to; this one when left out. Nothing that is there is changed.
+    /// Folder to write to. Existing files are not changed.
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) folder: PathBuf,
-    /// Kubernetes manifests to make the scenario of; may be repeated, or name several.
+    /// Kubernetes manifests for the scenario; several files, or repeatable.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) from: Vec<PathBuf>,
 }

@@ -126,7 +126,7 @@ impl World {
     /// Writes the one scenario of the suite.
     pub(crate) fn scenario(&self, body: &str) {
         let text = format!(
-            "title: what somebody else made stays\nrequirements: [OWN-1]\nsaboteurs: [entra/wrong-code]\n{body}"
+            "title: what somebody else made stays\nrequirements: [OWN-1]\nmutants: [entra/wrong-code]\n{body}"
         );
         std::fs::write(self.path("scenarios/own/case.yaml"), text).unwrap();
     }

@@ -318,7 +318,7 @@ fn pods() -> &'static [(&'static str, Option<&'static str>, Containers, Containe
 /// What every scenario here begins with.
 const HEAD: &str = r#"title: NAME
 requirements: [LIE-1]
-saboteurs: [entra/refuses-everything]
+mutants: [entra/refuses-everything]
 needs: [webhook, runs-pods, request-journal]
 given:
   azure:

@@ -10,7 +10,7 @@ use super::found;
 /// A set-up without a mistake.
 const GOOD: &str = r#"title: my pod reads its secret
 requirements: [LIE-1]
-saboteurs: [entra/refuses-everything]
+mutants: [entra/refuses-everything]
 needs: [webhook, runs-pods]
 given:
   azure:

@@ -111,7 +111,12 @@ impl<'a> Check<'a> {
 
     fn map(&mut self, schema: &'a Value, at: Position, entries: &mut Vec<Entry>) {
         let known = schema["properties"].as_object();
-        let names: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = known
+            .into_iter()
+            .flatten()
+            .filter(|(_, schema)| schema["deprecated"] != true)
+            .map(|(name, _)| name.as_str())
+            .collect();
         entries.retain_mut(|entry| {
             let below = known.and_then(|known| known.get(&entry.key));
             match (below, &schema["additionalProperties"]) {

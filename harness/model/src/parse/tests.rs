@@ -3,7 +3,7 @@ use super::*;
 const GOOD: &str = "\
 title: a pod reads its secret
 requirements: [MUT-001]
-saboteurs: [webhook/no-env]
+mutants: [webhook/no-env]
 given:
   azure:
     identities:

@@ -58,7 +58,7 @@ pub(super) fn case(case: &Record, open: bool, requirements: &Catalogue, document
                     }
                     div { dt { "Scenario" } dd { code { (shown(&case.file)) } } }
                     @if let Some(text) = &case.source { div { dt { "From" } dd { (source(text)) } } }
-                    @if let Some(defect) = &case.sabotage { div { dt { "Under the defect" } dd { code { (shown(defect)) } } } }
+                    @if let Some(defect) = &case.sabotage { div { dt { "Mutant" } dd { code { (shown(defect)) } } } }
                     div {
                         dt { "Run it again" }
                         dd {
