@@ -109,23 +109,6 @@ fn a_suite_of_ones_own_needs_no_catalogue_and_no_mutants_and_strict_demands_both
 }
 
 #[test]
-fn the_old_names_of_mutants_work_for_one_more_release_with_a_notice() {
-    let folder = Folder::new();
-    let (code, new, err) = folder.run(&["mutants", "--list"]);
-    assert!(code == 0 && new.contains("webhook/no-env  ") && err.is_empty(), "{new}{err}");
-    let (code, old, err) = folder.run(&["sabotage", "--list"]);
-    assert_eq!((code, old), (0, new));
-    assert!(err.contains("note: the command `sabotage` is deprecated; use `mutants`"), "{err}");
-    folder.write("area/good.yaml", SCENARIO.replace("mutants:", "saboteurs:"));
-    let (code, out, err) = folder.run(&["list", "--strict"]);
-    assert!(code == 0 && out.contains("area/good"), "{out}{err}");
-    assert!(err.contains("good.yaml:3:1: the key `saboteurs` is deprecated; write `mutants`"), "{err}");
-    folder.write("area/good.yaml", SCENARIO.replace("mutants:", "mutants: []\nsaboteurs:"));
-    let (code, _, err) = folder.run(&["list"]);
-    assert!(code == 2 && err.contains("good.yaml:"), "one of them, and not both: {err}");
-}
-
-#[test]
 fn the_suite_is_in_the_program_and_can_be_added_to_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {

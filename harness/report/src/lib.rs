@@ -47,6 +47,8 @@ pub fn read(text: &str) -> Result<RunRecord, String> {
 mod example;
 #[cfg(test)]
 mod folding;
+#[cfg(test)]
+mod snapshot_tests;
 
 #[cfg(test)]
 mod tests {
