@@ -107,7 +107,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     }
 }
 
-/// Where runs leave their reports, unless they are told otherwise.
+/// Where runs leave their reports, by default.
 const LAST_RUN: &str = "reports/latest";
 
 /// Loads the scenarios that flags name.
@@ -157,7 +157,7 @@ fn unless_faulty(exit: Exit, faults: &[InvalidScenario]) -> Exit {
         return exit;
     }
     let named: Vec<&str> = files.into_iter().collect();
-    console::tell(format!("wi-conformance: left out, as they cannot be used: {}", named.join(", ")));
+    console::tell(format!("wi-conformance: skipped invalid files: {}", named.join(", ")));
     Exit::Usage
 }
 
@@ -249,7 +249,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
     Ok(unless_faulty(ended?, &suite.faults))
 }
 
-/// Of the selected cases, those that were red in the last run.
+/// The selected cases that failed in the last run.
 fn failed(cases: Vec<Case>, out: &Path) -> Result<Vec<Case>, Stop> {
     let last = reports::read(out)
         .map_err(|stop| Stop::new(stop.exit, format!("--failed: {}; it needs a run before", stop.lines.join("; "))))?;
@@ -257,11 +257,8 @@ fn failed(cases: Vec<Case>, out: &Path) -> Result<Vec<Case>, Stop> {
         last.cases.iter().filter(|case| case.outcome.is_red()).map(|case| case.id.as_str()).collect();
     let again: Vec<Case> = cases.into_iter().filter(|case| red.contains(case.id.as_str())).collect();
     if again.is_empty() {
-        let what = format!(
-            "--failed: of {} selected cases that ran last in {}, none was red",
-            last.cases.len(),
-            out.display()
-        );
+        let what =
+            format!("--failed: none of the {} cases of the last run in {} failed", last.cases.len(), out.display());
         return Err(Stop::new(Exit::NothingRan, what));
     }
     Ok(again)
@@ -284,7 +281,7 @@ fn man(args: &ManArgs) -> Result<Exit, Stop> {
     };
     let described = described.ok_or_else(|| {
         let name = args.command.as_deref().unwrap_or_default();
-        Stop::new(Exit::Usage, format!("man {name}: no such command; `wi-conformance --help` lists them"))
+        Stop::new(Exit::Usage, format!("man {name}: unknown command; `wi-conformance --help` lists the commands"))
     })?;
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(described.clone()).render(&mut page);
@@ -308,12 +305,12 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
             Decision::Runs => {
                 runs += 1;
                 let alone = match (case.alone(), place.opens_in_no_time()) {
-                    (true, true) => "  (in an environment of its own)",
+                    (true, true) => "  (in its own environment)",
                     (true, false) => "  (while no other case runs)",
                     (false, _) => "",
                 };
                 let turn = turns.get(case.id.as_str());
-                let turn = turn.map(|(other, what)| format!("  (not beside {other}: both name {what})"));
+                let turn = turn.map(|(other, what)| format!("  (not at the same time as {other}: both name {what})"));
                 (if fit.is_ok() { "runs" } else { "applicable" }, format!("{alone}{}", turn.unwrap_or_default()))
             }
             Decision::NotApplicable { missing } => {
@@ -329,7 +326,7 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
         console::say(format!("{word:>14}  {}{what}", case.id));
     }
     if let Err(stop) = fit {
-        console::say(format!("0 of {} scenarios would run: the target is not fit", cases.len()));
+        console::say(format!("0 of {} scenarios would run: the target does not meet the prerequisites", cases.len()));
         return Err(stop);
     }
     let more = if blocked > 0 { format!(", {blocked} would be blocked") } else { String::new() };
@@ -337,11 +334,11 @@ async fn plan(args: &SelectArgs, global: &Global) -> Result<Exit, Stop> {
     let running = cases.iter().filter(|case| plan::foresee(case, &offer) == Decision::Runs).cloned();
     for there in place.there_already(&running.collect::<Vec<_>>()).await? {
         let then = if there.said {
-            "it is changed for the case and put back"
+            "it is changed for the case and restored"
         } else {
-            "the case would be blocked, and it would be left alone"
+            "the case would be blocked, and the object left unchanged"
         };
-        console::say(format!(" there already  {}  {}: {then}", there.case, there.what));
+        console::say(format!(" exists already  {}  {}: {then}", there.case, there.what));
     }
     let exit = if blocked > 0 {
         Exit::CaseFailed
@@ -371,7 +368,7 @@ fn diff(args: &DiffArgs) -> Result<Exit, Stop> {
     if args.evidence {
         let shapes = wi_report::shape_differences(&reports::shapes(&args.a, &a)?, &reports::shapes(&args.b, &b)?);
         shapes.iter().for_each(console::say);
-        console::say(format!("{} differences in the shape of the evidence", shapes.len()));
+        console::say(format!("{} differences in the evidence", shapes.len()));
         same &= shapes.is_empty();
     }
     console::say(&differences.summary);

@@ -32,6 +32,9 @@ pub(crate) fn coverage(args: &CoverageArgs, global: &Global) -> Result<Exit, Sto
     }
     let holes: Vec<&str> =
         coverage.requirements.iter().filter(|covered| covered.is_hole()).map(|covered| covered.id.as_str()).collect();
-    console::tell(format!("wi-conformance: --strict: a scenario is owed for {}", holes.join(", ")));
+    console::tell(format!(
+        "wi-conformance: --strict: no scenario covers the mandatory requirements {}",
+        holes.join(", ")
+    ));
     Ok(Exit::CaseFailed)
 }

@@ -12,7 +12,7 @@ pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
         return Err(Stop::new(
             Exit::Usage,
             format!(
-                "--registry {}: expected a registry's host and a folder in it, such as `myregistry.azurecr.io/wi-conformance`",
+                "--registry {}: expected a registry host and a folder, such as `myregistry.azurecr.io/wi-conformance`",
                 args.registry
             ),
         ));
@@ -30,7 +30,7 @@ pub(crate) fn write(args: &ImagesArgs) -> Result<Exit, Stop> {
     let layer = Layer::of(args.image_program.as_deref()).map_err(|error| unfit(wi_engine::sentence(&error)))?;
     let archive = layer.archive(&images).map_err(|error| unfit(wi_engine::sentence(&error)))?;
     std::fs::write(&args.out, archive).map_err(|error| unfit(format!("{}: {error}", args.out.display())))?;
-    console::tell(format!("{} images in {}; to bring them to the registry:", images.len(), args.out.display()));
+    console::tell(format!("{} images in {}; to push them to the registry:", images.len(), args.out.display()));
     console::say(format!("docker load --input {}", args.out.display()));
     for image in &images {
         console::say(format!("docker push {}", image.name));

@@ -43,10 +43,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<Exit, Stop> {
     let usage = |why: String| Stop::new(Exit::Usage, why);
     let files = read(args)?;
     let found = Found::of(&files).ok_or_else(|| {
-        usage(
-            "init: no pod, and nothing that makes pods, is in these files: expected a Pod, a Deployment or the like"
-                .to_owned(),
-        )
+        usage("init: these files contain no pod and no workload; expected a Pod, a Deployment or similar".to_owned())
     })?;
     let schema = serde_json::to_string_pretty(&wi_model::schema::scenario()).unwrap_or_default();
     let written = [
@@ -58,7 +55,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<Exit, Stop> {
     if let Some((name, _)) = written.iter().find(|(name, _)| args.folder.join(name).exists()) {
         let path = args.folder.join(name);
         return Err(usage(format!(
-            "init: {} is there already, and is left as it is; name another folder",
+            "init: {} exists already and is not changed; choose another folder",
             path.display()
         )));
     }
@@ -200,7 +197,7 @@ fn scenario(files: &[File], found: &Found) -> String {
     if !found.has_account && found.account != "default" {
         let namespace = found.namespace.iter().map(|name| format!(", namespace: {}", quoted(name))).collect::<String>();
         cluster.push(format!(
-            "    # No ServiceAccount is in these files: this one is as it must be.\n    - service-account: {{ name: {}{namespace}, annotations: {{ {CLIENT_ID}: \"{{{{app.client-id}}}}\" }} }}\n",
+            "    # The files contain no ServiceAccount, so the scenario creates one.\n    - service-account: {{ name: {}{namespace}, annotations: {{ {CLIENT_ID}: \"{{{{app.client-id}}}}\" }} }}\n",
             quoted(&found.account)
         ));
     }

@@ -54,7 +54,12 @@ fn in_repository(file: &str, root: Option<&Path>) -> String {
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Stop> {
     let (out, path) = match (args.folders.as_slice(), &args.out) {
         ([folder], None) => (take(folder)?, folder.clone()),
-        (_, None) => return Err(Stop::new(Exit::Usage, "several runs are merged into a folder: name it with --out")),
+        (_, None) => {
+            return Err(Stop::new(
+                Exit::Usage,
+                "merging several runs needs a folder for the result; choose one with --out",
+            ));
+        }
         (folders, Some(path)) => (merged(folders, path)?, path.clone()),
     };
     let record = out.report()?;
@@ -81,7 +86,7 @@ fn merged(folders: &[PathBuf], path: &Path) -> Result<OutFolder, Stop> {
         if path.canonicalize().is_ok_and(|out| folder.canonicalize().is_ok_and(|folder| folder == out)) {
             return Err(fault(
                 path,
-                &"it is one of the folders to merge, and would be emptied; name another with --out",
+                &"it is one of the folders to merge and would be emptied; choose another with --out",
             ));
         }
         runs.push((record, text, folder));

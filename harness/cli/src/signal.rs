@@ -11,10 +11,12 @@ pub(crate) fn watch(cancel: &CancellationToken) -> tokio::task::JoinHandle<()> {
     let cancel = cancel.clone();
     tokio::spawn(async move {
         interrupted().await;
-        console::tell("interrupted: ending cases and removing what they made; once more ends at once");
+        console::tell(
+            "interrupted: ending cases and removing what they created; press Ctrl-C again to exit immediately",
+        );
         cancel.cancel();
         interrupted().await;
-        console::tell("ended at once; `wi-conformance sweep` removes what was left behind");
+        console::tell("exited immediately; `wi-conformance sweep` removes what was left behind");
         #[expect(clippy::exit, reason = "the user asked twice")]
         std::process::exit(i32::from(Exit::Interrupted.code()));
     })
@@ -26,7 +28,7 @@ pub(crate) fn limit(cancel: &CancellationToken, limit: Duration) -> tokio::task:
     tokio::spawn(async move {
         if tokio::time::timeout(limit, cancel.cancelled()).await.is_err() {
             console::tell(format!(
-                "the target's time limit of {} s is reached: ending cases and removing what they made",
+                "the target's time limit of {} s is reached: ending cases and removing what they created",
                 limit.as_secs()
             ));
             cancel.cancel();

@@ -62,9 +62,7 @@ pub(crate) fn place(
     let ours = matches!(webhook, real_cluster::Webhook::Reference { .. });
     let foreign = if ours { BTreeSet::new() } else { mutants.webhook.clone() };
     if let Some(defect) = mutants.cluster.iter().chain(&mutants.node).chain(&foreign).next() {
-        return Err(usage(format!(
-            "--mutant {defect}: the component of this mutant is not part of this target"
-        )));
+        return Err(usage(format!("--mutant {defect}: the component of this mutant is not part of this target")));
     }
     let mut options = real_options(which, webhook, mutants, &args.cluster, state_dir);
     options.stand_ins = stand_ins::images(&stand_ins)?;
@@ -80,7 +78,7 @@ pub(crate) fn to_sweep(target: &TargetName, context: Option<&str>) -> Result<aks
         TargetName::Aks => Path::new(AKS_TARGET),
         TargetName::File(path) => path,
         TargetName::Embedded | TargetName::Kind => {
-            let why = "sweep --target: expected `aks` or a target file; what runs left on this machine is removed by `sweep` alone";
+            let why = "sweep --target: expected `aks` or a target file; `sweep` without --target removes what runs left on this machine";
             return Err(Stop::new(Exit::Usage, why));
         }
     };
@@ -92,7 +90,7 @@ pub(crate) fn to_sweep(target: &TargetName, context: Option<&str>) -> Result<aks
             confirmed: true,
             variables: crate::args::variables(),
         }),
-        Named::Cluster(_) => Err(Stop::new(Exit::Usage, format!("{}: it has no `azure`", path.display()))),
+        Named::Cluster(_) => Err(Stop::new(Exit::Usage, format!("{}: the target file has no `azure`", path.display()))),
     }
 }
 
@@ -109,9 +107,7 @@ pub(crate) fn aks(
     let usage = |why: String| Stop::new(Exit::Usage, why);
     let all = mutants.cluster.iter().chain(&mutants.node).chain(&mutants.webhook).chain(&mutants.azure);
     if let Some(defect) = all.into_iter().next() {
-        return Err(usage(format!(
-            "--mutant {defect}: no component of this target has mutants"
-        )));
+        return Err(usage(format!("--mutant {defect}: no component of this target has mutants")));
     }
     if !matches!(args.webhook, WebhookName::Reference | WebhookName::Preinstalled) {
         return Err(usage("--webhook: this target uses the webhook already installed in the cluster".to_owned()));
@@ -124,7 +120,7 @@ pub(crate) fn aks(
         }
     })?;
     let Named::Everything(mut file) = named else {
-        return Err(usage(format!("{}: it has no `azure`", path.display())));
+        return Err(usage(format!("{}: the target file has no `azure`", path.display())));
     };
     for (name, ours) in stand_ins::images(stand_ins)? {
         let image = match &file.pods.registry {
@@ -210,13 +206,13 @@ pub(crate) fn embedded_webhook(
             let named = |image: &String| images.iter().any(|(name, _)| name == image);
             if let Some(image) = release.images().into_keys().find(|image| !named(image)) {
                 return Err(fault(format!(
-                    "no program stands for image {image}: name one with --image {image}=PROGRAM"
+                    "no program is set for image {image}: set one with --image {image}=PROGRAM"
                 )));
             }
             environment::Webhook::Release { folder: folder.clone(), profile }
         }
         WebhookName::Manifests(_) | WebhookName::Preinstalled => {
-            let advice = "it needs a real cluster: --target kind or a kubeconfig; `release:DIR` applies manifests here, `exec:PATH` runs a webhook's program";
+            let advice = "they need a real cluster, --target kind or a kubeconfig; here use `release:DIR` for manifests and `exec:PATH` for a program";
             return Err(Stop::new(Exit::Usage, format!("--webhook manifests and preinstalled: {advice}")));
         }
     })
@@ -243,7 +239,7 @@ pub(crate) fn real_webhook(
         }
         WebhookName::Exec(_) => Err(Stop::new(
             Exit::Usage,
-            "--webhook exec: a real cluster takes a webhook from its manifests, with `manifests:DIR`, or as it is, with `preinstalled`",
+            "--webhook exec: not available on a real cluster; use `manifests:DIR` or `preinstalled`",
         )),
     }
 }
@@ -252,5 +248,5 @@ pub(crate) fn real_webhook(
 fn program(named: &str, path: &Path) -> Result<PathBuf, Stop> {
     let fault = |why: String| Stop::new(Exit::Usage, format!("{named}: {why}"));
     let program = path.canonicalize().map_err(|error| fault(error.to_string()))?;
-    if is_program(&program) { Ok(program) } else { Err(fault("not a program that can be executed".to_owned())) }
+    if is_program(&program) { Ok(program) } else { Err(fault("not an executable program".to_owned())) }
 }

@@ -20,14 +20,14 @@ pub(crate) async fn up(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
         TargetName::Embedded => embedded(args, global).await,
         TargetName::Kind => kind(args, global).await,
         TargetName::Aks | TargetName::File(_) => {
-            Err(Stop::new(Exit::Usage, "up: expected `embedded` or `kind`; anything else is up already"))
+            Err(Stop::new(Exit::Usage, "up: expected `embedded` or `kind`; only these can be started"))
         }
     }
 }
 
 async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     let Some(kubeconfig) = args.kubeconfig else {
-        return Err(Stop::new(Exit::Usage, "up embedded: name a file for the kubeconfig with --kubeconfig"));
+        return Err(Stop::new(Exit::Usage, "up embedded: --kubeconfig FILE is required"));
     };
     let images = stand_ins::programs(&args.images)?;
     let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation, &images)?;
@@ -91,11 +91,11 @@ fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Stop {
 
 async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     if args.write_target.is_some() {
-        let why = "up kind: --write-target is for `up embedded`; `run --target kind --reuse` uses what is started here";
+        let why = "up kind: --write-target is for `up embedded`; use `run --target kind --reuse` instead";
         return Err(Stop::new(Exit::Usage, why));
     }
     if !args.images.is_empty() {
-        let why = "up kind: --image is for `up embedded`; `run --target kind --reuse --image NAME=PROGRAM` says it for a run, and --load brings an image of yours to the nodes";
+        let why = "up kind: --image is for `up embedded`; use `run --target kind --reuse --image NAME=PROGRAM`, and --load for your own images";
         return Err(Stop::new(Exit::Usage, why));
     }
     let mut new = targets::new_cluster(&args.cluster, Stays::Everything)?;

@@ -1,4 +1,4 @@
-//! The road to AKS, walked without a subscription: a target file as its user would write it, which names a managed cluster
+//! The AKS target without a subscription: a target file as its user would write it, which names a managed cluster
 //! of the emulated Azure. Whatever real Azure does to its callers is done here too.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
@@ -25,7 +25,7 @@ impl Drop for Standing {
     }
 }
 
-/// How a command of ours ended.
+/// How a command ended.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,
@@ -282,7 +282,7 @@ fn every_scenario_passes_when_our_tokens_expire_under_way() {
 #[test]
 fn every_scenario_passes_when_every_other_vault_name_is_taken() {
     let taken: Vec<String> = "01234567".chars().map(|digit| format!("wi{digit}*")).collect();
-    every_scenario_passes_under(&format!("soft-deleted-names={}", taken.join(",")), "so another was taken");
+    every_scenario_passes_under(&format!("soft-deleted-names={}", taken.join(",")), "so another name is used");
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn what_is_not_fit_is_told_in_one_line_with_the_remedy_and_nothing_is_made() {
     let token =
         "workload-identity:\n      client-id: 11111111-2222-3333-4444-555555555555\n      token-file: expired.token\n";
     let faults: Vec<(&str, String, &str)> = vec![
-        ("tenant", good.replace(&of("tenant"), nobody), "there is no tenant"),
+        ("tenant", good.replace(&of("tenant"), nobody), "does not exist: `az account show"),
         ("subscription", good.replace(&of("subscription"), nobody), "az account list"),
         ("secret", good.replace("target.secret", "wrong.secret"), "az ad app credential reset"),
         ("token", format!("{}{token}{}", &good[..start], &good[end..]), "cannot sign in: "),
@@ -329,7 +329,7 @@ fn what_is_not_fit_is_told_in_one_line_with_the_remedy_and_nothing_is_made() {
     }
     standing.trouble("soft-deleted-names=wi*");
     let ran = standing.run("target.yaml", &[]);
-    assert!(ran.code == Some(4) && ran.err.contains("no name for a vault is to be had: 20 were tried"), "{ran:?}");
+    assert!(ran.code == Some(4) && ran.err.contains("no available Key Vault name after 20 attempts"), "{ran:?}");
     standing.end_of_troubles();
     standing.trouble("missing-rights=*");
     unfit(&standing, "target.yaml", "az role assignment create --role Contributor");

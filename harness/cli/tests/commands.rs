@@ -86,7 +86,7 @@ fn a_file_that_cannot_be_used_stops_itself_alone_and_the_exit_code_says_so() {
     for part in ["bad.yaml:5:", "unknown field `imgae`", "missing field `image`", "bad.yaml:7:", "pod `q`"] {
         assert!(err.contains(part), "every fault is told, {part}: {err}");
     }
-    assert!(err.contains("left out, as they cannot be used: ") && err.contains("area/bad.yaml"), "{err}");
+    assert!(err.contains("skipped invalid files: ") && err.contains("area/bad.yaml"), "{err}");
     folder.write("area/good.yaml", "title: [");
     assert_eq!(folder.run(&["run"]).0, 2, "nothing is left to run");
 }
@@ -102,8 +102,7 @@ fn a_suite_of_ones_own_needs_no_catalogue_and_no_mutants_and_strict_demands_both
     assert!(out.contains("all 1 cases that ran"), "a file at the top is a scenario, and manifests are none: {out}");
     let (code, _, err) = folder.run(&["list", "--strict"]);
     assert_eq!(code, 2);
-    for part in ["requirements.yaml: cannot be read", "good.yaml:1:1: `requirements` is empty", "`mutants` is empty"]
-    {
+    for part in ["requirements.yaml: cannot be read", "good.yaml:1:1: `requirements` is empty", "`mutants` is empty"] {
         assert!(err.contains(part), "{part}: {err}");
     }
 }
@@ -237,7 +236,7 @@ fn ordinary_files_with_literal_ids_and_an_image_of_their_own_are_judged_as_they_
     );
     let (code, out, err) = folder.run(&["run"]);
     assert_eq!(code, 0, "{out}{err}");
-    // A red that is right.
+    // An intended failure.
     folder.write("reads.yaml", ORDINARY.replace("system:serviceaccount:shop:web", "system:serviceaccount:shop:wbe"));
     let (code, out, _) = folder.run(&["run"]);
     assert!(code == 1 && out.contains("AADSTS700213"), "{out}");
@@ -256,9 +255,9 @@ fn init_writes_a_scenario_for_manifests_that_is_green_and_touches_nothing_that_i
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("Conformant: all 1 cases"), "{out}");
     let (code, _, err) = folder.run(&args);
-    assert!(code == 2 && err.contains("is there already"), "{err}");
+    assert!(code == 2 && err.contains("exists already"), "{err}");
     let (code, _, err) = folder.run(&["init", "new", "--from", "k8s/service.yaml"]);
-    assert!(code == 2 && err.contains("nothing that makes pods") && !folder.path("new").exists(), "{err}");
+    assert!(code == 2 && err.contains("no pod and no workload") && !folder.path("new").exists(), "{err}");
 }
 
 #[test]
@@ -362,7 +361,7 @@ fn coverage_names_what_is_shown_and_strict_ends_with_code_1_while_a_scenario_is_
     let folder = Folder::new();
     let (code, out, err) = folder.run(&["coverage", "--strict"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert!(out.contains("runs  area/good") && out.contains("1 requirements: 1 with a scenario"), "{out}");
+    assert!(out.contains("runs  area/good") && out.contains("1 requirements: 1 covered"), "{out}");
     folder.write("area/good.yaml", SCENARIO.replace("mutants:", "needs: [webhook]\nmutants:"));
     let (_, out, _) = folder.run(&["coverage", "--webhook", "none"]);
     assert!(out.contains("not applicable  area/good  the target lacks webhook"), "{out}");
@@ -377,7 +376,7 @@ fn coverage_names_what_is_shown_and_strict_ends_with_code_1_while_a_scenario_is_
     folder.write("requirements.yaml", format!("{more}A-4: {{ level: must-not, statement: s, source: u }}\n"));
     let (code, out, err) = folder.run(&["coverage", "--strict", "--format", "json"]);
     assert_eq!(code, 1, "{out}");
-    assert!(err.contains("a scenario is owed for A-4"), "{err}");
+    assert!(err.contains("no scenario covers the mandatory requirements A-4"), "{err}");
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["counts"]["holes"], 1);
     assert_eq!(folder.run(&["coverage"]).0, 0, "only --strict fails on holes");
@@ -390,7 +389,7 @@ fn a_folder_with_somebody_elses_files_is_not_emptied() {
     folder.write("precious/file", "keep");
     let (code, _, err) = folder.run(&["run", "--out", "precious"]);
     assert_eq!(code, 2, "{err}");
-    assert!(err.contains("holds files that are not a report's"), "{err}");
+    assert!(err.contains("is not a report directory"), "{err}");
     assert!(folder.path("precious/file").exists());
 }
 

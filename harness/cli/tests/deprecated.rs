@@ -25,10 +25,13 @@ fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
 #[test]
 fn the_old_names_of_mutants_work_for_one_more_release_with_a_notice() {
     let folder = tempfile::tempdir().unwrap();
-    let (run, write) = (|args: &[&str]| run(folder.path(), args), |name: &str, text: &str| {
-        std::fs::create_dir_all(folder.path().join("area")).unwrap();
-        std::fs::write(folder.path().join(name), text).unwrap();
-    });
+    let (run, write) = (
+        |args: &[&str]| run(folder.path(), args),
+        |name: &str, text: &str| {
+            std::fs::create_dir_all(folder.path().join("area")).unwrap();
+            std::fs::write(folder.path().join(name), text).unwrap();
+        },
+    );
     write("requirements.yaml", "A-1: { level: must, statement: s, source: u }\n");
     let (code, new, err) = run(&["mutants", "--list"]);
     assert!(code == 0 && new.contains("webhook/no-env  ") && err.is_empty(), "{new}{err}");

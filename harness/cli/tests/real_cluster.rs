@@ -60,14 +60,14 @@ fn flags_that_do_not_go_together_are_usage() {
         (&["run", "--target", "kind", "--kind-config", "nowhere.yaml"], "nowhere.yaml: "),
         (&["run", "--target", "kind", "--mutant", "issuer/wrong-subject"], "not part of this target"),
         (&["run", "--target", "kind", "--webhook", "none", "--mutant", "webhook/no-env"], "not part of this target"),
-        (&["run", "--webhook", "preinstalled"], "needs a real cluster"),
+        (&["run", "--webhook", "preinstalled"], "need a real cluster"),
         (&["run", "--webhook", "else"], "`preinstalled`"),
         (&["up", "embedded"], "--kubeconfig"),
         (&["up", "kind", "--write-target", "t.yaml"], "--write-target is for `up embedded`"),
         (&["down", "embedded"], "expected `kind`"),
-        (&["down", "kind", "--name", "somebody-elses"], "it is not ours to remove"),
+        (&["down", "kind", "--name", "somebody-elses"], "so nothing is removed"),
         (&["diff", "nowhere", "nowhere"], "nowhere: "),
-        (&["diff", "target.yaml", "target.yaml"], "it is no JSON"),
+        (&["diff", "target.yaml", "target.yaml"], "invalid JSON"),
     ];
     for (args, expected) in cases {
         let (code, _, err) = run(folder.path(), args);
@@ -84,7 +84,10 @@ fn a_plan_names_what_a_real_cluster_lacks_and_needs_none_for_it() {
     assert!(out.contains("not applicable  install/webhook-down  the target lacks webhook-control"), "{out}");
     // Where a run would not begin, nothing would run.
     assert!(out.contains("applicable  quickstart/article") && !out.contains(" runs  "), "{out}");
-    assert!(out.contains("\n0 of ") && out.contains("scenarios would run: the target is not fit"), "{out}");
+    assert!(
+        out.contains("\n0 of ") && out.contains("scenarios would run: the target does not meet the prerequisites"),
+        "{out}"
+    );
     let (_, _, ran) = run(folder.path(), &["run", "--target", "kind", "--webhook", "preinstalled"]);
     assert_eq!(told(&err), told(&ran), "a plan says what a run says");
 }
@@ -101,7 +104,7 @@ fn runs_are_compared_case_by_case() {
     std::fs::write(folder.path().join("b.json"), report("fail")).unwrap();
     std::fs::write(folder.path().join("v.json"), r#"{"version":99}"#).unwrap();
     let (code, out, err) = run(folder.path(), &["diff", "a.json", "a.json"]);
-    assert!(code == 0 && out.contains("0 cases differ of 1"), "{code} {out} {err}");
+    assert!(code == 0 && out.contains("0 of 1 cases that both runs ran differ"), "{code} {out} {err}");
     let (code, out, err) = run(folder.path(), &["diff", "a.json", "b.json"]);
     assert!(code == 1 && out.contains("a/b\n  a  pass\n  b  fail"), "{code} {out} {err}");
     let (code, _, err) = run(folder.path(), &["diff", "a.json", "v.json"]);

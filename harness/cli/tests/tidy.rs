@@ -1,4 +1,4 @@
-//! Rules of the house that can be held by a test.
+//! Project rules that a test can enforce.
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 600;
 
 /// Who may import whom: the program the suite, the suite its targets, targets the engine, fixtures and images; no target
-/// another one. Fixtures import nothing of ours but `wi-serve`, which knows nothing of what is judged.
+/// another one. Fixtures import only `wi-serve`, which has no domain knowledge.
 const ARROWS: &[(&str, &str, &[&str])] = &[
     ("harness/model", "wi-model", &[]),
     ("harness/engine", "wi-engine", &["wi-model", "wi-serve"]),

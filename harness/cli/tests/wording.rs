@@ -12,7 +12,10 @@ const RETIRED: &[(&str, &str)] = &[
     (r"\brungs?\b", "target"),
     (r#"(^|[^\w"])saboteurs?\b"#, "mutant"),
     (r#"(^|[^\w"])sabotag(e|es|ed|ing)\b"#, "mutant"),
-    (r#"(^|[^\w/"`{:.-])defects?\b"#, "mutant, for a part that is built wrong on purpose; fault, for what real Azure does"),
+    (
+        r#"(^|[^\w/"`{:.-])defects?\b"#,
+        "mutant, for a part that is built wrong on purpose; fault, for what real Azure does",
+    ),
     (r"\b(turn|turns|turned|turning) (it |them |a scenario |the scenario )?red\b", "fail"),
     (r"\b(cases|scenarios?) (are|is|was|were) red\b", "fail"),
     (r"\bred cases?\b", "failed case"),
@@ -66,7 +69,9 @@ fn comments_and_strings(source: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let (length, kept) = if rest.starts_with("//") {
             (rest.find('\n').unwrap_or(rest.len()), true)
-        } else if rest.starts_with("r\"") || rest.starts_with("r#") && rest[1..].trim_start_matches('#').starts_with('"') {
+        } else if rest.starts_with("r\"")
+            || rest.starts_with("r#") && rest[1..].trim_start_matches('#').starts_with('"')
+        {
             let hashes = rest[1..].chars().take_while(|c| *c == '#').count();
             let end = format!("\"{}", "#".repeat(hashes));
             let from = 2 + hashes;
@@ -136,7 +141,9 @@ fn nothing_that_people_read_uses_a_retired_word() {
 
 #[test]
 fn comments_and_strings_are_searched_and_identifiers_are_not() {
-    let read = comments_and_strings("fn rung<'a>() { say(\"the \\\" rung\", r#\"a \"rung\"#, '\"', '\\''); } // rung\nlet rung = 1;\n");
+    let read = comments_and_strings(
+        "fn rung<'a>() { say(\"the \\\" rung\", r#\"a \"rung\"#, '\"', '\\''); } // rung\nlet rung = 1;\n",
+    );
     assert_eq!(read.matches("rung").count(), 3, "{read}");
     assert_eq!(read.lines().count(), 2);
 }

@@ -101,7 +101,7 @@ impl Azure {
         match self.client.eventually("the identity provider knew the credential", not_yet, ask).await {
             // The bound was reached: the case will show what that means.
             Err(AzureError::Unexpected { found, .. }) => {
-                self.client.waited(format!("the identity provider still says {found}"));
+                self.client.waited(format!("the identity provider still answers {found}"));
                 Ok(())
             }
             outcome => outcome,
@@ -162,7 +162,11 @@ impl Azure {
     /// Asks for a fault through the control interface of whoever stands in for Azure.
     pub(crate) async fn control(&self, what: &str, body: &Value) -> Result<(), AzureError> {
         let Some(journal) = &self.target.journal else {
-            return Err(AzureError::unexpected(what, "a control interface", "none: this Azure is not ours to break"));
+            return Err(AzureError::unexpected(
+                what,
+                "a control interface",
+                "faults cannot be injected into this Azure",
+            ));
         };
         let url = format!("{}/{what}", journal.trim_end_matches('/'));
         self.client.put_control(&url, self.target.journal_token.as_ref(), body).await

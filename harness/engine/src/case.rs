@@ -113,7 +113,7 @@ pub(crate) async fn run(
         broken: Vec::new(),
         record,
     };
-    case.variation.iter().for_each(|change| running.note(&format!("told otherwise: {change}")));
+    case.variation.iter().for_each(|change| running.note(&format!("varied: {change}")));
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone(), &session.run_id);
     let pods = Mutex::new(Pods::new());
@@ -159,7 +159,7 @@ pub(crate) async fn run(
     let left = lease.release(&session.cluster, &azure, restored).await;
     let waits = azure.waits().into_iter();
     let at_ms = milliseconds(running.began);
-    record.timeline.extend(waits.map(|wait| Moment { at_ms, what: format!("waited while removing: {wait}") }));
+    record.timeline.extend(waits.map(|wait| Moment { at_ms, what: format!("waited during cleanup: {wait}") }));
     session.leave_behind(&left);
     record
 }
@@ -190,7 +190,7 @@ impl<'a> Running<'a> {
         azure.waits().iter().for_each(|wait| self.note(&format!("waited: {wait}")));
         match provisioned {
             Some(Ok(provisioned)) => Ok(provisioned),
-            Some(Err(why)) => Err(Blocked(format!("the set-up failed: {why}"))),
+            Some(Err(why)) => Err(Blocked(format!("the setup failed: {why}"))),
             None => Err(Blocked("interrupted".to_owned())),
         }
     }
@@ -272,7 +272,7 @@ impl<'a> Running<'a> {
             waited_ms: 0,
         });
         if let Some(observed) = observed {
-            self.note(&format!("broken at {hop}: {observed}"));
+            self.note(&format!("failed at {hop}: {observed}"));
             self.record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
         }
     }
@@ -325,7 +325,7 @@ impl<'a> Running<'a> {
 
     /// A failure that no expectation speaks of: it comes before what may have followed from it.
     fn fail_first(&mut self, difference: Difference, at: Position) {
-        self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
+        self.note(&format!("failed at {}: {}", difference.hop, difference.observed));
         let Difference { hop, expected, observed, advice } = difference;
         let failure = Failure { hop, expected, observed, advice, at, looks: 1, waited_ms: 0 };
         self.record.failures.insert(self.uncalled_for, failure);
@@ -356,8 +356,7 @@ impl<'a> Running<'a> {
     fn conclude_admissions(&mut self, at: Position) {
         let compared = self.admissions.compared();
         if compared > 0 {
-            let expectation =
-                format!("the webhook makes of each pod what is required and nothing else ({compared} reviews)");
+            let expectation = format!("the webhook mutates each pod exactly as required ({compared} reviews)");
             let (hop, met) = (Some(Hop::Admission), self.uncalled_for == 0);
             self.record.checks.push(Check {
                 expectation,
@@ -404,7 +403,7 @@ impl<'a> Running<'a> {
             let key = (namespace.unwrap_or(&ready.namespace).to_owned(), name.to_owned());
             let unsound = pods.get(&key).filter(|_| says && self.record.failures.is_empty()).and_then(judge::unsound);
             let Some(Difference { hop, expected, observed, advice }) = unsound else { continue };
-            self.note(&format!("broken at {hop}: {observed}"));
+            self.note(&format!("failed at {hop}: {observed}"));
             self.record.failures.push(Failure {
                 hop,
                 expected,
@@ -475,7 +474,7 @@ impl<'a> Running<'a> {
             return Err(Blocked("interrupted".to_owned()));
         };
         if let Some(why) = fault.into_inner().ok().flatten() {
-            return Err(Blocked(format!("it could not be looked at: {why}")));
+            return Err(Blocked(format!("it could not be checked: {why}")));
         }
         let waited_ms = u64::try_from(settled.waited.as_millis()).unwrap_or(u64::MAX);
         let (at, looks) = (expectation.at, settled.looks);
@@ -504,9 +503,9 @@ impl<'a> Running<'a> {
             waited_ms,
         });
         if !judged {
-            self.note(if follows { "not reached" } else { "not judged: it was not waited for" });
+            self.note(if follows { "not reached" } else { "not judged after a failure" });
         } else if let Some(difference) = difference {
-            self.note(&format!("broken at {}: {}", difference.hop, difference.observed));
+            self.note(&format!("failed at {}: {}", difference.hop, difference.observed));
             let Difference { hop, expected, observed, advice } = difference;
             self.broken.push((subject(&expectation.value), hop));
             self.record.failures.push(Failure { hop, expected, observed, advice, at, looks, waited_ms });

@@ -321,7 +321,7 @@ impl Cluster {
             }
         };
         let waited = settle::until(NAMESPACE_FREE, cancel, free).await;
-        waited.map_err(|error| format!("namespace {name} is still another case's: {error}"))?
+        waited.map_err(|error| format!("namespace {name} still belongs to another case: {error}"))?
     }
 
     /// What a container printed so far, or in the run before; nothing while it has not started. No more is read than
@@ -415,7 +415,7 @@ fn asks_to_come_again<T>(answer: &Result<T, kube::Error>) -> bool {
     later && (status.code == 429 || status.code >= 500)
 }
 
-/// A namespace of ours.
+/// A namespace of a case.
 pub(crate) fn namespace(name: &str, labels: Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } })
 }

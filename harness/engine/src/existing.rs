@@ -1,4 +1,4 @@
-//! Objects that were there before a case and are somebody else's: changed or taken away only where the scenario says so and
+//! Objects that were there before a case and belong to another user: changed or taken away only where the scenario says so and
 //! the target lets it, written down as they were before they are touched.
 
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(crate) async fn somebody_elses(
     cluster.find(object).await.map_err(|error| format!("{object}: {}", sentence(&error)))
 }
 
-/// Changes somebody else's object by a merge patch, which is undone when the case is over. Gives back what was stored.
+/// Changes another user's object by a merge patch, which is undone when the case is over. Gives back what was stored.
 pub(crate) async fn change_existing(
     cluster: &Cluster,
     found: &Value,
@@ -62,12 +62,12 @@ pub(crate) async fn try_change_existing(
     Err(format!("{object} was changed {LOOKS} times while it was to be changed"))
 }
 
-/// Takes somebody else's object away, which is put back when the case is over.
+/// Takes another user's object away, which is put back when the case is over.
 pub(crate) async fn remove_existing(cluster: &Cluster, found: &Value, lease: &mut Lease) -> Result<(), String> {
     let object = ObjectRef::of(found);
     if HOLD_MORE.contains(&object.kind.as_str()) {
         return Err(format!(
-            "{object} is somebody else's, and what goes with it cannot be put back, so it is left alone"
+            "{object} belongs to another user and its dependents cannot be restored, so it is not deleted"
         ));
     }
     let mut found = found.clone();

@@ -70,7 +70,7 @@ impl Lease {
     }
 
     /// Creates an object that is marked: in the ledger before it is there, and with its uid as soon as there is one. What
-    /// was there already is somebody else's, and leaves the ledger at once.
+    /// was there already belongs to another user, and leaves the ledger at once.
     pub(crate) async fn create(&mut self, cluster: &Cluster, object: &Value) -> Result<Created, String> {
         let told = |error: LedgerError| sentence(&error);
         let named = cluster.named(ObjectRef::of(object)).await;

@@ -76,7 +76,7 @@ impl std::fmt::Display for Owned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Owned::Object(object) => write!(f, "{object}"),
-            Owned::Restore { object, .. } => write!(f, "{}, to be put back", ObjectRef::of(object)),
+            Owned::Restore { object, .. } => write!(f, "{}, to be restored", ObjectRef::of(object)),
             Owned::ResourceGroup { name, .. } => write!(f, "resource group {name}"),
             Owned::Identity { name, .. } => write!(f, "identity {name}"),
             Owned::Vault { name, .. } => write!(f, "vault {name}"),
@@ -150,7 +150,7 @@ struct State {
 
 /// A ledger that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger {} cannot be {action}; name another folder with --state-dir", .path.display())]
+#[error("the ledger {} cannot be {action}; choose another folder with --state-dir", .path.display())]
 pub struct LedgerError {
     path: PathBuf,
     action: &'static str,
@@ -240,7 +240,7 @@ impl Ledger {
             action: "removed",
             source,
         })?;
-        // The folders above are left only if somebody else's ledger is in them.
+        // The folders above are left only if another user's ledger is in them.
         if let Some(runs) = folder.parent() {
             let _ = std::fs::remove_dir(runs);
         }

@@ -95,7 +95,7 @@ impl Search {
         Ok(Search { cluster: Cluster::connect(&target.cluster).await, azure })
     }
 
-    /// Everything with a mark of ours that is at least so old. What has no age is not taken for ours.
+    /// Every marked resource of at least that age. A resource without a known age is left out.
     pub async fn find(&self, older_than: Duration) -> Found {
         let mut found = Found::default();
         self.find_in_cluster(older_than, &mut found).await;
@@ -170,7 +170,7 @@ impl Search {
                     if !Group::is_of(name, prefix, run) {
                         continue;
                     }
-                    // A vault that goes with its group stays behind in deleted state.
+                    // A vault that is deleted with its group stays soft-deleted.
                     match arm.vaults_of(name).await {
                         Ok(inside) => vaults.extend(inside.into_iter().filter_map(|vault| {
                             Some((vault_in(name, &vault, &vault["tags"], &vault["location"])?, run.to_owned(), age))

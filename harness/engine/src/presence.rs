@@ -12,7 +12,7 @@ pub struct There {
     pub case: String,
     /// The object.
     pub what: String,
-    /// Whether the scenario says that somebody else's may be there.
+    /// Whether the scenario says that another user's may be there.
     pub said: bool,
 }
 

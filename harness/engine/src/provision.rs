@@ -72,7 +72,7 @@ pub(crate) struct Ground<'a> {
     /// The run's own resource group, made when the first case needs it.
     pub(crate) group: &'a Group,
     pub(crate) registration: Option<&'a str>,
-    /// Whether exchanges can be read back, so that one of ours would be taken for a pod's.
+    /// Whether exchanges are in the journal, so that one of the harness could be attributed to a pod.
     pub(crate) exchanges_are_seen: bool,
     pub(crate) cancel: &'a CancellationToken,
 }
@@ -201,7 +201,9 @@ impl Ground<'_> {
             let principal = self.azure.arm().make_identity(&group, &name, self.run_id, &made, &chosen).await;
             let Some(principal) = principal.map_err(|error| error.to_string())? else {
                 lease.forget().map_err(|error| sentence(&error))?;
-                return Err(format!("identity {name} is there already and is somebody else's, so it is left alone"));
+                return Err(format!(
+                    "identity {name} exists already and belongs to another user, so it is not changed"
+                ));
             };
             lease.made(&principal.principal_id).map_err(|error| sentence(&error))?;
             let confirmed = self.azure.arm().confirm_identity(&group, &name, &made).await;
@@ -353,11 +355,11 @@ impl Ground<'_> {
             }
         }
         Err(format!(
-            "namespace {name} is there already; it must be the case's own: delete it, or run `sweep` if a killed run left it"
+            "namespace {name} exists already, but the case must create it: delete it, or run `sweep` if a killed run left it"
         ))
     }
 
-    /// Creates one object of the given state, and brings what it needs. One that is somebody else's is changed only where the
+    /// Creates one object of the given state, and brings what it needs. One that belongs to another user is changed only where the
     /// scenario says that it may be there.
     async fn create(&self, mut object: Value, own: &str, existing: bool, lease: &mut Lease) -> Result<Made, String> {
         let named = ObjectRef::of(&object);

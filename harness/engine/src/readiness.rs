@@ -58,7 +58,7 @@ pub async fn wait(client: &kube::Client, namespace: &str, bound: Duration, crash
             return None;
         }
         if let Some(refused) = all.items.iter().find_map(refused_pods) {
-            return Some(Err(format!("the API server refuses its pods: {refused}")));
+            return Some(Err(format!("the API server refused its pods: {refused}")));
         }
         let found = pods.list(&ListParams::default()).await.ok()?;
         found.items.iter().any(keeps_crashing).then(|| Err("it keeps crashing".to_owned()))

@@ -47,7 +47,7 @@ pub(crate) struct Known {
 
 /// A target that is not what it claims to be.
 #[derive(Debug, thiserror::Error)]
-#[error("the target is not fit: {what}: expected {expected}, found {found}; {remedy}")]
+#[error("the target does not meet a prerequisite: {what}: expected {expected}, found {found}; {remedy}")]
 pub struct SessionError {
     what: &'static str,
     expected: String,
@@ -80,7 +80,7 @@ impl Session {
                 "cluster",
                 "an API server that answers",
                 sentence(&error),
-                "is the cluster up, and reachable from here?",
+                "check that the cluster is running and reachable from here",
             )
         })?;
         let issuer = cluster.issuer().await.map_err(|why| {
@@ -88,7 +88,7 @@ impl Session {
                 "issuer",
                 "a discovery document",
                 why,
-                "switch the OIDC issuer on, and let us read /.well-known/openid-configuration",
+                "enable the OIDC issuer, and permit reading /.well-known/openid-configuration",
             )
         })?;
         let has = |capability| target.capabilities.contains(&capability);
@@ -99,7 +99,7 @@ impl Session {
                         "webhook",
                         "to list webhook configurations",
                         sentence(&error),
-                        "give us the right to list mutatingwebhookconfigurations",
+                        "grant the permission to list mutatingwebhookconfigurations",
                     )
                 },
             )?;
@@ -107,8 +107,8 @@ impl Session {
                 return Err(unfit(
                     "webhook",
                     WEBHOOK,
-                    "no configuration that holds it".to_owned(),
-                    "install the webhook, or take the capability away from the target",
+                    "no configuration that contains it".to_owned(),
+                    "install the webhook, or remove the capability from the target file",
                 ));
             }
         }
@@ -124,7 +124,7 @@ impl Session {
                     "Azure",
                     "the subscription",
                     error.to_string(),
-                    "check the subscription id, and the credential's rights on it",
+                    "check the subscription id, and the credential's permissions on it",
                 )
             })?;
         }
@@ -135,15 +135,14 @@ impl Session {
                     "request journal",
                     "a list",
                     error.to_string(),
-                    "take the capability away from the target, or name the journal's address",
+                    "remove the capability from the target file, or name the journal's address",
                 )
             })?;
         }
         if has(Capability::AdmissionJournal) {
-            cluster
-                .admission_journal("default")
-                .await
-                .map_err(|why| unfit("admission journal", "a list", why, "take the capability away from the target"))?;
+            cluster.admission_journal("default").await.map_err(|why| {
+                unfit("admission journal", "a list", why, "remove the capability from the target file")
+            })?;
         }
         let profile = match &target.webhook.profile {
             // One that a case upgrades is not the same all the time.
@@ -198,7 +197,7 @@ impl Session {
     /// It gives none; in one line.
     pub async fn answers(&self) -> Result<(), String> {
         let answered = self.cluster.answers().await;
-        answered.map_err(|why| format!("the cluster stopped answering in the middle of the run: {why}"))
+        answered.map_err(|why| format!("the cluster stopped answering during the run: {why}"))
     }
 
     /// Says that this Azure has ended, with everything in it: what is under way there fails now, and nothing is cleaned up

@@ -57,7 +57,7 @@ where
         let over = now - began >= bounds.within;
         let done = |difference, open| Some(Settled { difference, open, looks, waited: began.elapsed() });
         let lost = |difference: Difference, since: Instant| Difference {
-            expected: format!("{}, for {:?} without a break", difference.expected, bounds.throughout),
+            expected: format!("{}, continuously for {:?}", difference.expected, bounds.throughout),
             observed: format!("it held for {:?}, then: {}", now - since, difference.observed),
             ..difference
         };
@@ -70,7 +70,7 @@ where
             }
             (Judgement::Broken(difference), None) => return done(Some(difference), false),
             (Judgement::NotYet(difference), None) => {
-                // A pod that was asked again begins anew: how far it came the round before tells more than that the newest
+                // A pod that was asked again begins again: how far it came the round before tells more than that the newest
                 // has only begun.
                 let told = match furthest.take() {
                     Some(before) if difference.hop == Hop::Pod && before.hop > Hop::Pod => before,

@@ -42,7 +42,7 @@ pub fn read(path: &Path, context: Option<&str>) -> Result<Named, String> {
         return Ok(Named::Cluster(NamedCluster { kubeconfig: text, context, existing_objects: false }));
     }
     let file = wi_model::target::file::read(&path.display().to_string(), text.as_bytes())
-        .map_err(|fault| format!("{fault}; `wi-conformance schema target` tells what a target file may hold"))?;
+        .map_err(|fault| format!("{fault}; `wi-conformance schema target` prints the schema of a target file"))?;
     if file.azure.is_some() {
         return Ok(Named::Everything(Box::new(file)));
     }

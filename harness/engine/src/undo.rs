@@ -22,7 +22,7 @@ const BOUND: Duration = Duration::from_secs(300);
 #[non_exhaustive]
 pub enum Kept {
     /// Another thing has its name now.
-    #[error("somebody else's has this name now (expected {expected}, found {found}), so it is left alone")]
+    #[error("another user's resource has this name now (expected {expected}, found {found}), so it is left unchanged")]
     Replaced {
         /// What ours is known by.
         expected: String,
@@ -30,25 +30,27 @@ pub enum Kept {
         found: String,
     },
     /// It is the one that we made, and no longer says so.
-    #[error("it no longer carries the mark {mark}, so somebody has taken it over, and it is left alone")]
+    #[error("it no longer carries the mark {mark}, so another user took it over, and it is left unchanged")]
     TakenOver {
         /// The mark.
         mark: String,
     },
     /// We meant to make such a thing, and nothing proves that this is it.
-    #[error("nothing proves that this run made it ({why}), so it is left alone; remove it by hand if it is not yours")]
+    #[error(
+        "there is no proof that this run created it ({why}), so it is left unchanged; remove it by hand if it is not yours"
+    )]
     Unproven {
         /// What is missing.
         why: String,
     },
     /// Somebody else changed what we would put back.
-    #[error("somebody else changed it since ({what}), so that is left as it is")]
+    #[error("another user changed it since ({what}), so that change is kept")]
     Changed {
         /// What they changed.
         what: String,
     },
-    /// Something of somebody else's is in it.
-    #[error("{what} is in it, which this run did not make, so it is left alone")]
+    /// Something of another user's is in it.
+    #[error("it contains {what}, which this run did not create, so it is left unchanged")]
     Holds {
         /// What is in it.
         what: String,

@@ -53,7 +53,7 @@ impl Installation<'_> {
                 return Ok(());
             }
         }
-        Err(format!("webhook {WEBHOOK}: its registration was changed {LOOKS} times while it was to be changed"))
+        Err(format!("webhook {WEBHOOK}: its registration was changed {LOOKS} times during the update"))
     }
 
     /// Changes the registrations as they are found; `false` where one of them was changed by somebody else meanwhile.
@@ -61,7 +61,7 @@ impl Installation<'_> {
         let found = self.cluster.webhook_configurations(WEBHOOK, self.registration).await;
         let configurations = found.map_err(|error| sentence(&error))?;
         if state != WebhookState::Absent && configurations.is_empty() {
-            return Err(format!("no webhook {WEBHOOK} is registered, so none can be changed"));
+            return Err(format!("no webhook {WEBHOOK} is registered, so it cannot be changed"));
         }
         for before in configurations {
             let wanted = match state {
@@ -116,7 +116,7 @@ impl Installation<'_> {
         for webhook in configuration["webhooks"].as_array_mut().into_iter().flatten() {
             let service = &mut webhook["clientConfig"]["service"];
             let Some(namespace) = service["namespace"].as_str().map(str::to_owned) else {
-                return Err("the webhook is registered by URL, so it has no Service to lead astray".to_owned());
+                return Err("cannot simulate an unreachable Service: the webhook is registered by URL".to_owned());
             };
             let port = service["port"].as_u64().unwrap_or(443);
             let mut nobody = json!({

@@ -26,7 +26,7 @@ pub const USER: u32 = 65532;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// A file that an image needs.
-    #[error("{}: cannot be read, and an image needs it", .path.display())]
+    #[error("{}: cannot be read, but an image needs it", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

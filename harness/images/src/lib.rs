@@ -1,5 +1,5 @@
 //! The images that pods use: their names, the program behind each, archives of them for nodes and registries, and what the
-//! file of somebody else's program tells.
+//! file of another user's program tells.
 
 pub mod archive;
 pub mod go_program;

@@ -57,7 +57,7 @@ fn table() -> &'static BTreeMap<String, BuiltIn> {
     PARSED.get_or_init(|| serde_saphyr::from_str(TABLE).expect("images.yaml is tested"))
 }
 
-/// The name that an image of ours has in a registry.
+/// The name of a built-in image in a registry.
 pub fn in_registry(registry: &str, name: &str) -> String {
     format!("{}/{name}", registry.trim_end_matches('/'))
 }

@@ -136,7 +136,7 @@ pub fn describe(expectation: &Expectation) -> String {
     match expectation {
         Expectation::Admission(e) => match &e.outcome {
             AdmissionOutcome::Mutated => format!("pod {} is admitted and mutated", e.of.value),
-            AdmissionOutcome::Unchanged => format!("pod {} is admitted unmutated", e.of.value),
+            AdmissionOutcome::Unchanged => format!("pod {} is admitted without mutation", e.of.value),
             AdmissionOutcome::Refused(r) => {
                 format!("pod {} is refused with {} and `{}`", e.of.value, r.status, r.message.value)
             }
@@ -153,11 +153,11 @@ pub fn describe(expectation: &Expectation) -> String {
                 format!("pod {} is refused an access token with {}", e.by.value, code.value)
             }
             ExchangeOutcome::NotConfigured(text) => {
-                format!("pod {} asks for no access token: `{}`", e.by.value, text.value)
+                format!("pod {} requests no access token: `{}`", e.by.value, text.value)
             }
         },
         Expectation::Metadata(e) => match &e.outcome {
-            MetadataOutcome::Granted => format!("pod {} is given a token by its metadata endpoint", e.by.value),
+            MetadataOutcome::Granted => format!("pod {} gets a token from its metadata endpoint", e.by.value),
             MetadataOutcome::Refused(r) => {
                 format!(
                     "pod {} is refused by its metadata endpoint with {} and `{}`",
@@ -168,25 +168,25 @@ pub fn describe(expectation: &Expectation) -> String {
         Expectation::SecretRead(e) => match &e.outcome {
             SecretReadOutcome::Allowed => format!("pod {} reads secret {}", e.by.value, e.secret.value),
             SecretReadOutcome::Forbidden(code) => {
-                format!("pod {} is forbidden to read secret {} with {}", e.by.value, e.secret.value, code.value)
+                format!("pod {} is refused secret {} with 403 and {}", e.by.value, e.secret.value, code.value)
             }
             SecretReadOutcome::Missing(code) => {
-                format!("pod {} is told that secret {} is not there, with {}", e.by.value, e.secret.value, code.value)
+                format!("pod {} gets 404 for secret {} with {}", e.by.value, e.secret.value, code.value)
             }
             SecretReadOutcome::Unauthorized(text) => {
-                format!("the token of pod {} is not taken for secret {}: `{}`", e.by.value, e.secret.value, text.value)
+                format!("pod {} gets 401 for secret {} with `{}`", e.by.value, e.secret.value, text.value)
             }
             SecretReadOutcome::Refused(refusal) => format!(
                 "pod {} is refused secret {} with {} and `{}`",
                 e.by.value, e.secret.value, refusal.status, refusal.message.value
             ),
-            SecretReadOutcome::NotAttempted => format!("pod {} never asks for secret {}", e.by.value, e.secret.value),
+            SecretReadOutcome::NotAttempted => format!("pod {} does not request secret {}", e.by.value, e.secret.value),
         },
         Expectation::Log(e) => format!("pod {} prints `{}`", e.of.value, e.line.value),
         Expectation::Event(e) => format!("an event {} about {} says `{}`", e.reason.value, e.of.value, e.message.value),
         Expectation::Object(e) if e.absent => format!("there is no {} {}", e.kind.value, e.name.value),
         Expectation::Object(e) => format!("{} {} is as described", e.kind.value, e.name.value),
-        Expectation::Issuer(e) => format!("the issuer publishes itself and {} keys", e.keys),
+        Expectation::Issuer(e) => format!("the issuer publishes its discovery document and {} keys", e.keys),
         Expectation::TokenReview(e) => {
             let verb = if e.authenticated { "takes" } else { "does not take" };
             format!("the API server {verb} a token of {} for {}", e.account.value, e.audience.value)
@@ -195,13 +195,13 @@ pub fn describe(expectation: &Expectation) -> String {
             let may = if e.allowed { "may" } else { "may not" };
             format!("account {} {may} {} {}", e.account.value, e.verb.value, e.resource.value)
         }
-        Expectation::Challenge(e) => format!("vault {} challenges who brings no token", e.vault.value),
+        Expectation::Challenge(e) => format!("vault {} challenges unauthenticated requests", e.vault.value),
         Expectation::Webhook(e) => match (e.well, e.reviews) {
-            (true, Some(reviews)) => format!("the webhook is well and has counted {reviews} reviews"),
+            (true, Some(reviews)) => format!("the webhook is healthy and has counted {reviews} reviews"),
             (false, Some(reviews)) => format!("the webhook has counted {reviews} reviews"),
-            (_, None) => "the webhook is well".to_owned(),
+            (_, None) => "the webhook is healthy".to_owned(),
         },
-        Expectation::NoCredential(_) => "no credential lies in the cluster".to_owned(),
+        Expectation::NoCredential(_) => "the cluster stores no credential".to_owned(),
     }
 }
 
@@ -245,9 +245,13 @@ fn document<'a>(voice: &Voice<'a>, event: &str, hop: Hop, expected: &str) -> Res
     if voice.finished() {
         let reached = voice.last_document().and_then(|d| d["event"].as_str()).unwrap_or("nothing");
         let hop = if reached == "nothing" { Hop::Pod } else { hop };
-        return Err(broken(hop, expected, format!("it ended after saying `{reached}` and no `{event}`; {condition}")));
+        return Err(broken(
+            hop,
+            expected,
+            format!("it ended after printing `{reached}` and no `{event}`; {condition}"),
+        ));
     }
-    Err(not_yet(Hop::Pod, expected, format!("it has not said so yet; {condition}")))
+    Err(not_yet(Hop::Pod, expected, format!("not reported by the pod yet; {condition}")))
 }
 
 /// The strings at a path of a document, for comparison and display.

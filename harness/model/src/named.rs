@@ -1,4 +1,4 @@
-//! Objects and resources that a scenario names itself: which of them are its own, which are somebody else's, and which another
+//! Objects and resources that a scenario names itself: which of them are its own, which belong to another user, and which another
 //! scenario names too.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,7 @@ pub struct Foreign {
     pub object: NamedObject,
     /// Where the step is.
     pub at: Position,
-    /// Whether the scenario says that somebody else's object is meant.
+    /// Whether the scenario says that another user's object is meant.
     pub said: bool,
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn unsaid(scenario: &Scenario) -> Vec<String> {
     unsaid
         .map(|foreign| {
             format!(
-                "the step at line {} means {}, which the scenario does not make: `existing: true` says that somebody else's is meant",
+                "the step at line {} refers to {}, which the scenario does not create; write `existing: true` for an existing object",
                 foreign.at.line, foreign.object
             )
         })

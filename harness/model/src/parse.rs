@@ -172,7 +172,7 @@ pub fn renamed(path: &str, bytes: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Whether a scenario is a test of a suite that keeps a catalogue: it names what it shows, and mutants that turn it red.
+/// Whether a scenario is complete for a suite with a catalogue: it names requirements, and mutants under which it fails.
 pub fn lacking(path: &str, scenario: &Scenario) -> Vec<InvalidScenario> {
     let mut faults = Vec::new();
     let mut empty = |what, advice| {
@@ -182,7 +182,10 @@ pub fn lacking(path: &str, scenario: &Scenario) -> Vec<InvalidScenario> {
         empty("requirements", "name at least one requirement that this scenario covers");
     }
     if scenario.saboteurs.is_empty() {
-        empty("mutants", "name at least one mutant under which the scenario fails: a scenario that cannot fail is not a test");
+        empty(
+            "mutants",
+            "name at least one mutant under which the scenario fails: a scenario that cannot fail is not a test",
+        );
     }
     faults
 }
@@ -193,22 +196,22 @@ fn check(scenario: &Scenario, document: &Placed) -> Vec<Fault> {
     let mut faults = Vec::new();
     let refuses = scenario.given.webhook_refuses.is_some();
     if refuses && !(scenario.when.is_empty() && scenario.then.is_empty()) {
-        let reason = "`webhook-refuses` stands alone: where the webhook does not start, nothing is done or expected";
+        let reason = "`webhook-refuses` excludes `when` and `then`, because the webhook does not start";
         faults.push((document.place_of("given"), Reason::Manifest(reason.to_owned())));
     }
     if !refuses && scenario.when.is_empty() {
-        faults.push((document.place_of("when"), Reason::Empty("when", "say what is done")));
+        faults.push((document.place_of("when"), Reason::Empty("when", "list the steps")));
     }
     if !refuses && scenario.then.is_empty() {
-        faults.push((document.place_of("then"), Reason::Empty("then", "say what must follow")));
+        faults.push((document.place_of("then"), Reason::Empty("then", "list the expectations")));
     }
     check_handles(scenario, document, &mut faults);
     for id in scenario.given.azure.chosen_ids().filter(|id| !is_uuid(&id.value)) {
-        let reason = format!("`{}` is no id: expected one such as 11111111-2222-3333-4444-555555555555", id.value);
+        let reason = format!("`{}` is not an id: expected one such as 11111111-2222-3333-4444-555555555555", id.value);
         faults.push((id.at, Reason::Manifest(reason)));
     }
     if let Some(issuer) = scenario.given.issuer.as_ref().filter(|issuer| !issuer.value.starts_with("https://")) {
-        let reason = format!("`{}` is no issuer: expected an address that begins with https://", issuer.value);
+        let reason = format!("`{}` is not an issuer: expected a URL that begins with https://", issuer.value);
         faults.push((issuer.at, Reason::Manifest(reason)));
     }
     let names = names(scenario);
@@ -379,7 +382,7 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
         if let ClusterState::Manifests(manifests) = &state.value
             && manifests.refused.is_some()
         {
-            let reason = "`refused` belongs to a step: what is given must be taken";
+            let reason = "`refused` is only allowed in steps; `given` objects must be accepted";
             faults.push((state.at, Reason::Manifest(reason.to_owned())));
         }
     }

@@ -21,9 +21,9 @@ pub struct Case {
     pub file: String,
     /// What it says.
     pub scenario: Scenario,
-    /// The defect that this run of it is under.
+    /// The mutant that this run of it is under.
     pub sabotage: Option<String>,
-    /// What is told otherwise than in the file, in words.
+    /// The variations from the file, in words.
     pub variation: Vec<String>,
 }
 
@@ -166,12 +166,12 @@ pub fn unsuited(case: &Case, kubernetes: Option<&str>, profile: Option<&str>) ->
     if let (Some(wanted), Some(found)) = (&case.scenario.kubernetes, kubernetes)
         && version(found) < version(wanted)
     {
-        return Some(format!("it needs Kubernetes {} or later, and this is {found}", wanted.value));
+        return Some(format!("it needs Kubernetes {} or later; the target has {found}", wanted.value));
     }
     let profiles: Vec<&str> = case.scenario.profiles.iter().map(|profile| profile.value.as_str()).collect();
     match profile {
         Some(found) if !profiles.is_empty() && !profiles.contains(&found) => {
-            Some(format!("it speaks of webhook profile {}, and this one is {found}", profiles.join(" and ")))
+            Some(format!("it applies to webhook profile {}; the target has {found}", profiles.join(" and ")))
         }
         _ => None,
     }

@@ -77,7 +77,7 @@ pub struct RunRecord {
     pub started: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// Where the time went, in order: what was made ready, and the cases.
+    /// Durations, in order: what was made ready, and the cases.
     #[serde(default)]
     pub phases: Vec<Phase>,
     /// What was judged, and where.
@@ -123,7 +123,7 @@ pub struct Environment {
     pub kubernetes: Option<String>,
     /// The harness's version.
     pub harness: String,
-    /// What the target can do.
+    /// Capabilities of the target.
     pub capabilities: Vec<String>,
 }
 
@@ -153,7 +153,7 @@ pub struct Record {
     pub requirements: Vec<String>,
     /// Where its set-up comes from.
     pub source: Option<String>,
-    /// The defect that it ran under.
+    /// The mutant that it ran under.
     pub sabotage: Option<String>,
     /// What came out.
     pub outcome: Outcome,
@@ -248,7 +248,7 @@ impl Check {
             (false, ..) => "not judged",
             (true, false, _) => "not met",
             (true, true, false) => "met",
-            (true, true, true) => "met, by the pod's word alone",
+            (true, true, true) => "met, only by the pod's own output",
         }
     }
 

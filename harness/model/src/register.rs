@@ -65,7 +65,7 @@ pub fn fault(entry: &Deviation, cases: &[&Case]) -> Option<String> {
         return Some(format!("scenario {} does not show requirement {}", entry.scenario, entry.requirement));
     }
     if entry.shows.is_empty() || entry.shows.iter().any(|shown| shown.trim().is_empty()) {
-        return Some(format!("the entry of scenario {} does not say how the deviation shows", entry.scenario));
+        return Some(format!("the entry of scenario {} has no `shows`", entry.scenario));
     }
     None
 }
@@ -83,7 +83,7 @@ pub fn judge(record: &mut Record, deviations: &[Deviation], product: Option<&Pro
             }
             None => {
                 record.reason = Some(format!(
-                    "the register knows another failure of this scenario, which shows `{}`: {}",
+                    "the register has another failure of this scenario, with `{}`: {}",
                     first.shows.join("` or `"),
                     first.told()
                 ));

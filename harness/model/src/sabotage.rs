@@ -1,6 +1,6 @@
-//! Defects of the set-up: a scenario that is set up wrongly must turn red.
+//! Mutants of the setup: a scenario that is set up wrongly must fail.
 //!
-//! Defects of the product and of what stands in for Azure and the cluster live there; these change the scenario itself.
+//! Mutants of the product, of Azure and of the cluster are in their crates; these change the scenario itself.
 
 mod containers;
 
@@ -14,44 +14,41 @@ use crate::scenario::{
     ServiceAccountState, Step, StoredSecret, WebhookState,
 };
 
-/// Every defect of the set-up, with a sentence.
+/// Every mutant of the set-up, with a sentence.
 pub const SETUP_DEFECTS: &[(&str, &str)] = &[
-    ("setup/forgets-access-policy", "nobody is given any right on a vault"),
-    ("setup/grants-every-principal", "every principal is given every right on each vault"),
+    ("setup/forgets-access-policy", "no principal gets a permission on any vault"),
+    ("setup/grants-every-principal", "every principal gets every permission on each vault"),
     ("setup/forgets-federated-credential", "no identity gets a federated credential"),
     ("setup/trusts-this-pod", "every identity trusts the pods' real issuer, subject and audience"),
-    ("setup/forgets-client-id", "no account carries the client-id annotation"),
-    ("setup/adds-client-id", "every account carries the client-id annotation"),
-    ("setup/forgets-pod-label", "no pod carries the label"),
-    ("setup/adds-pod-label", "every pod carries the label"),
+    ("setup/forgets-client-id", "no ServiceAccount has the client-id annotation"),
+    ("setup/adds-client-id", "every ServiceAccount has the client-id annotation"),
+    ("setup/forgets-pod-label", "no pod has the label"),
+    ("setup/adds-pod-label", "every pod has the label"),
     ("setup/keeps-webhook", "the webhook stays installed and reachable"),
     ("setup/forgets-skip-annotation", "no pod names containers to skip"),
-    ("setup/forgets-account-annotations", "no account carries any annotation"),
-    ("setup/forgets-pod-annotations", "no pod and no template of one carries any annotation"),
-    ("setup/widens-rights", "the webhook's account may do everything"),
-    ("setup/asks-for-proxy", "every pod asks for the proxy sidecar"),
-    ("setup/stores-a-credential", "a Secret of the case's namespace holds a private key"),
-    ("setup/creates-accounts", "every account that a pod names is there"),
-    ("setup/forgets-policy", "no admission policy is there"),
-    ("setup/forgets-namespace-labels", "the case's own namespace carries no label"),
+    ("setup/forgets-account-annotations", "no ServiceAccount has annotations"),
+    ("setup/forgets-pod-annotations", "no pod and no pod template has annotations"),
+    ("setup/widens-rights", "the webhook's ServiceAccount has all permissions"),
+    ("setup/asks-for-proxy", "every pod requests the proxy sidecar"),
+    ("setup/stores-a-credential", "a Secret in the case's namespace contains a private key"),
+    ("setup/creates-accounts", "every ServiceAccount that a pod names exists"),
+    ("setup/forgets-policy", "no admission policy exists"),
+    ("setup/forgets-namespace-labels", "the case's namespace has no labels"),
     ("setup/forgets-settings", "the webhook has its default settings"),
     ("setup/reads-everything", "every secret is enabled and none is deleted"),
-    ("setup/swaps-access-model", "each vault heeds the other one of its two ways to give rights"),
-    ("setup/skips-patch", "no object is changed by a step"),
-    ("setup/skips-delete", "nothing is deleted by a step"),
-    ("setup/skips-time", "no step lets time go by"),
-    ("setup/skips-issuer", "no step changes what the issuer signs with or publishes"),
+    ("setup/swaps-access-model", "each vault uses the other access model"),
+    ("setup/skips-patch", "no step changes an object"),
+    ("setup/skips-delete", "no step deletes anything"),
+    ("setup/skips-time", "no step advances the time"),
+    ("setup/skips-issuer", "no step changes the issuer"),
     ("setup/skips-webhook", "no step changes the webhook's installation"),
     ("setup/skips-secret", "no step writes a secret"),
     ("setup/skips-trust", "no step adds or removes a federated credential"),
-    ("setup/skips-grant", "no step gives a right"),
-    ("setup/skips-fault", "no step makes a part of Azure fail"),
-    ("setup/asks-in-order", "steps that ask by hand ask with a token that is as it should be"),
-    ("setup/stores-another-secret", "the vault holds other values than were asked for"),
-    (
-        MISLEADS_CONTAINER,
-        "the container that an expectation speaks of, and no other, asks with a client id that nobody has",
-    ),
+    ("setup/skips-grant", "no step grants a permission"),
+    ("setup/skips-fault", "no step injects a fault"),
+    ("setup/asks-in-order", "ask-token steps always use a valid token"),
+    ("setup/stores-another-secret", "the vault stores other values"),
+    (MISLEADS_CONTAINER, "only the container of an expectation uses an unknown client id"),
 ];
 
 const LABEL: &str = "azure.workload.identity/use";
@@ -59,12 +56,12 @@ const CLIENT_ID: &str = "azure.workload.identity/client-id";
 const PROXY: &str = "azure.workload.identity/inject-proxy-sidecar";
 const SKIP: &str = "azure.workload.identity/skip-containers";
 
-/// Whether this is a defect of the set-up.
+/// Whether this is a mutant of the set-up.
 pub fn is_setup_defect(name: &str) -> bool {
     SETUP_DEFECTS.iter().any(|(known, _)| *known == name)
 }
 
-/// Sets the scenario up wrongly. A name that is not a defect of the set-up changes nothing.
+/// Sets the scenario up wrongly. A name that is not a mutant of the set-up changes nothing.
 pub fn apply(scenario: &mut Scenario, name: &str) {
     match name {
         "setup/forgets-access-policy" => {
@@ -177,7 +174,7 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
     }
 }
 
-/// The mutants that must turn a scenario red: those that it names, and where an expectation could hold for another container than
+/// The mutants under which a scenario must fail: those that it names, and where an expectation could hold for another container than
 /// the one that is meant, the one that tells.
 pub fn mutants(scenario: &Scenario) -> Vec<String> {
     let mut mutants: Vec<String> = scenario.saboteurs.iter().map(|name| name.value.clone()).collect();
@@ -343,7 +340,7 @@ mod tests {
 
     const SCENARIO: &str = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa, containers: [ { name: c, image: i } ] } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
 
-    /// Defects that bite on what the plain scenario has not.
+    /// Mutants that affect parts which the plain scenario lacks.
     const OTHERWISE: [&str; 7] = [
         "setup/creates-accounts",
         "setup/forgets-policy",

@@ -105,7 +105,7 @@ pub enum Credential {
     TokenFile {
         /// Client id.
         client_id: String,
-        /// Path of the token, which is read anew whenever it is needed.
+        /// Path of the token, which is read again whenever it is needed.
         path: PathBuf,
     },
     /// An application that trusts the token which a CI provider gives to a job.

@@ -11,7 +11,7 @@ pub type Bindings = BTreeMap<String, String>;
 
 /// A name that stands for nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("nothing is called `{name}` here; known: {}", .known.join(", "))]
+#[error("undefined variable `{name}`; defined: {}", .known.join(", "))]
 pub struct UnknownName {
     /// The name as written.
     pub name: String,
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_named_with_what_is_known() {
         let error = fill("x {{ app2.client-id }}", &bindings()).unwrap_err();
-        assert_eq!(error.to_string(), "nothing is called `app2.client-id` here; known: app1.client-id, namespace");
+        assert_eq!(error.to_string(), "undefined variable `app2.client-id`; defined: app1.client-id, namespace");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The same scenario told otherwise: other names, other counts and orders of containers, another API server and other
+//! Variations of a scenario: other names, other counts and orders of containers, another API server and other
 //! settings of the webhook that decide nothing here. All of it follows from a seed.
 
 use std::collections::BTreeSet;
@@ -103,7 +103,7 @@ fn rename(scenario: &mut Scenario, numbers: &mut Numbers) -> Vec<String> {
         let keys_mention_it = format!("{:?}", scenario.then).contains(computed);
         if done.is_ok() && !mentions_it && !keys_mention_it {
             *scenario = renamed;
-            told.push(format!("{name} is called {new}"));
+            told.push(format!("{name} is renamed to {new}"));
         }
     }
     told
@@ -176,7 +176,7 @@ fn add_bystanders(scenario: &mut Scenario, numbers: &mut Numbers) -> Vec<String>
             let place = numbers.below(3);
             if let Some(where_) = add_bystander(pod, place) {
                 let name = pod["metadata"]["name"].as_str().unwrap_or(&kind).to_owned();
-                told.push(format!("{name} has a container more, {where_}"));
+                told.push(format!("{name} has an extra container {where_}"));
             }
         }
     }
@@ -248,7 +248,7 @@ mod tests {
     fn a_name_is_changed_wherever_it_is_meant_and_nowhere_else() {
         let mut case = case(SCENARIO);
         let told = vary(&mut case, 7);
-        assert!(told.iter().any(|change| change.starts_with("reader is called reader-")), "{told:?}");
+        assert!(told.iter().any(|change| change.starts_with("reader is renamed to reader-")), "{told:?}");
         let said = format!("{:?}", case.scenario);
         assert!(
             !said.contains("\"reader\"") && !said.contains(":reader\"") && !said.contains("\"quick-start\""),

@@ -87,7 +87,7 @@ pub fn finding(log: &str) -> Option<String> {
     }
     let refused = refused_calls(log);
     let shown: Vec<&str> = refused.iter().take(3).map(String::as_str).collect();
-    (!shown.is_empty()).then(|| format!("the API server refused what the webhook asked: {}", shown.join("; ")))
+    (!shown.is_empty()).then(|| format!("the API server refused a request of the webhook: {}", shown.join("; ")))
 }
 
 #[cfg(test)]

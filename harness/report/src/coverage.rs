@@ -176,7 +176,7 @@ impl Coverage {
                 });
             }
             if let Some(what) = &covered.requirement.elsewhere {
-                lines.push(format!("      in full takes  {what}"));
+                lines.push(format!("      to cover it fully  {what}"));
             }
         }
         let (elsewhere, mut without): (Vec<&Covered>, Vec<&Covered>) = self
@@ -185,7 +185,7 @@ impl Coverage {
             .filter(|covered| !covered.is_shown())
             .partition(|covered| covered.requirement.elsewhere.is_some());
         if !elsewhere.is_empty() {
-            heading(&mut lines, "No scenario, because the embedded rung cannot show it");
+            heading(&mut lines, "Not covered on the embedded target, because it needs more");
         }
         for covered in elsewhere {
             lines.push(format!("{} {}", covered.head(), covered.requirement.statement));
@@ -193,7 +193,7 @@ impl Coverage {
             lines.push(format!("              takes  {what}"));
         }
         if !without.is_empty() {
-            heading(&mut lines, "No scenario yet");
+            heading(&mut lines, "Not covered yet");
         }
         without.sort_by(|a, b| a.weight().cmp(&b.weight()).then_with(|| a.id.cmp(&b.id)));
         for covered in without {
@@ -208,9 +208,9 @@ impl Coverage {
     pub fn summary(&self) -> String {
         let Counts { requirements, shown, run, elsewhere, without, holes, essential, essential_shown } = self.counts;
         format!(
-            "{requirements} requirements: {shown} with a scenario ({run} with one that would run on {}), {elsewhere} that \
-             need more than the embedded rung, {without} without ({holes} of them essential, must or must not); \
-             {essential_shown} of {essential} essential ones (*) have a scenario",
+            "{requirements} requirements: {shown} covered ({run} of them on {}), {elsewhere} need more than the embedded target, \
+             {without} not covered ({holes} of them mandatory); {essential_shown} of {essential} essential requirements (*) \
+             are covered",
             self.target
         )
     }
@@ -296,8 +296,7 @@ POL-004: { level: should, statement: It should be loud., source: "https://exampl
         let cases = [case("a/all", "[MUT-001, MUT-002, KV-001, POL-001, POL-002]", "[]")];
         let folded = coverage("kind", &catalogue(), &cases, &BTreeSet::new());
         assert_eq!((folded.counts.holes, folded.counts.elsewhere, folded.counts.shown), (0, 0, 5));
-        let policy =
-            "  POL-001  * must     A policy refuses.\n               runs  a/all\n      in full takes  real Kyverno\n";
+        let policy = "  POL-001  * must     A policy refuses.\n               runs  a/all\n      to cover it fully  real Kyverno\n";
         assert!(folded.text().contains(policy), "{}", folded.text());
     }
 
@@ -313,25 +312,25 @@ MUT
                runs  a/first
      not applicable  b/later  the target lacks virtual-time
 
-No scenario, because the embedded rung cannot show it
+Not covered on the embedded target, because it needs more
   POL-001  * must     A policy refuses.
               takes  real Kyverno
 
-No scenario yet
+Not covered yet
   POL-002  * should   It warns.
   MUT-002    must not Another is not.
   POL-004    should   It should be loud.
   POL-003    may      It may be quiet.
 
-7 requirements: 2 with a scenario (1 with one that would run on embedded), 1 that need more than the embedded rung, 4 \
-without (2 of them essential, must or must not); 2 of 4 essential ones (*) have a scenario";
+7 requirements: 2 covered (1 of them on embedded), 1 need more than the embedded target, 4 not covered (2 of them \
+mandatory); 2 of 4 essential requirements (*) are covered";
         assert_eq!(folded().text(), expected);
     }
 
     #[test]
     fn essential_absolutes_come_before_all_else_that_is_missing() {
         let text = coverage("embedded", &catalogue(), &[], &BTreeSet::new()).text();
-        let missing = text.split("No scenario yet\n").nth(1).unwrap();
+        let missing = text.split("Not covered yet\n").nth(1).unwrap();
         let ids: Vec<&str> = missing.lines().take(6).filter_map(|line| line.split_whitespace().next()).collect();
         assert_eq!(ids, ["KV-001", "MUT-001", "POL-002", "MUT-002", "POL-004", "POL-003"]);
     }

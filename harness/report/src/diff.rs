@@ -43,7 +43,7 @@ pub fn diff(a: &RunRecord, b: &RunRecord) -> Differences {
         }
     }
     differences.summary = format!(
-        "{} cases differ of {} that both ran ({} against {}); {not_applicable} not applicable in one",
+        "{} of {} cases that both runs ran differ ({} and {}); {not_applicable} not applicable in one of them",
         differences.lines.len(),
         differences.compared,
         told(a),

@@ -155,7 +155,7 @@ pub fn concatenate(logs: &[String], at: &str) -> String {
             out.push_str(torn);
             out.push('\n');
         } else {
-            let note = "the last line of the log was not written to its end and is left out".to_owned();
+            let note = "the last line of the log is incomplete and is ignored".to_owned();
             out.push_str(&line(&Event::Noted { note }, at.to_owned(), &Redactor::default()));
         }
     }
@@ -175,7 +175,7 @@ fn sections(text: &str) -> Result<(Vec<Section>, Vec<String>), Unreadable> {
             Ok(line) => line,
             // The only line that a killed writer can tear is its last one.
             Err(_) if lines.peek().is_none() && !raw.ends_with('\n') => {
-                notes.push(format!("line {number} of the log was not written to its end and is left out"));
+                notes.push(format!("line {number} of the log is incomplete and is ignored"));
                 continue;
             }
             Err(why) => return Err(Unreadable(format!("line {number}: {why}"))),
@@ -191,19 +191,19 @@ fn sections(text: &str) -> Result<(Vec<Section>, Vec<String>), Unreadable> {
         }
     }
     if sections.is_empty() {
-        return Err(Unreadable("it holds no `run-begun`: the run was ended before it had begun".to_owned()));
+        return Err(Unreadable("it has no `run-begun`: the run ended before it started".to_owned()));
     }
     Ok((sections, notes))
 }
 
 fn read_line(raw: &str) -> Result<Line, String> {
-    let value: serde_json::Value = serde_json::from_str(raw).map_err(|error| format!("it is no JSON: {error}"))?;
+    let value: serde_json::Value = serde_json::from_str(raw).map_err(|error| format!("invalid JSON: {error}"))?;
     match value["version"].as_u64() {
         Some(version) if version == u64::from(EVENT_VERSION) => {}
         Some(version) => return Err(format!("expected an event of version {EVENT_VERSION}, found version {version}")),
-        None => return Err("it is no event: it has no `version`".to_owned()),
+        None => return Err("not an event: `version` is missing".to_owned()),
     }
-    serde_json::from_value(value).map_err(|error| format!("it is no event of version {EVENT_VERSION}: {error}"))
+    serde_json::from_value(value).map_err(|error| format!("not an event of version {EVENT_VERSION}: {error}"))
 }
 
 /// One run of a log.
@@ -264,8 +264,8 @@ impl Section {
         if !ended {
             record.duration_ms = milliseconds_between(&self.began, &last);
             record.notes.push(format!(
-                "the log of run {} ends before the run did: it was killed, or is still going; `wi-conformance sweep` removes \
-                 what a killed run left behind",
+                "the log of run {} is incomplete: the run was killed, or is still running; `wi-conformance sweep` removes what a \
+                 killed run left behind",
                 record.run
             ));
         }
@@ -276,7 +276,7 @@ impl Section {
             let began = begun.iter().find(|(begun, _)| *begun == id).map(|(_, at)| at.clone());
             let reason = match &began {
                 Some(_) => "the run ended before this case was judged",
-                None => "the run ended before this case began",
+                None => "the run ended before this case started",
             };
             case.outcome = Outcome::Blocked;
             case.reason = Some(reason.to_owned());

@@ -79,7 +79,7 @@ pub(crate) fn run() -> RunRecord {
         cases: vec![
             failed,
             case("a/passes", Outcome::Pass, None),
-            case("b/blocked", Outcome::Blocked, Some("the set-up failed: no vault")),
+            case("b/blocked", Outcome::Blocked, Some("the setup failed: no vault")),
             case("b/expected", Outcome::ExpectedFail, Some("PRX-003: known")),
             case("b/skipped", Outcome::NotApplicable, Some("the target lacks virtual-time")),
             case("b/stale", Outcome::UnexpectedPass, Some("the register is stale")),

@@ -35,7 +35,7 @@ pub fn markdown(run: &RunRecord, limit: usize) -> String {
         return blocks.concat();
     }
     let note =
-        |left: usize| format!("\n\n_{left} parts are left out here; the whole is in `report.html` and `junit.xml`._\n");
+        |left: usize| format!("\n\n_{left} parts are omitted here; `report.html` and `junit.xml` are complete._\n");
     let room = limit.saturating_sub(note(blocks.len()).len());
     let mut out = String::new();
     let mut kept = 0;
@@ -78,7 +78,7 @@ pub fn annotations(run: &RunRecord, place: &dyn Fn(&str) -> String) -> Vec<Strin
         })
         .collect();
     if shown < red.len() {
-        lines.push(format!("::error title=wi-conformance::{} more cases are red; see the summary", red.len() - shown));
+        lines.push(format!("::error title=wi-conformance::{} more cases failed; see the summary", red.len() - shown));
     }
     lines
 }
@@ -129,7 +129,7 @@ pub(crate) fn cut(text: &str, longest: usize) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}... (cut, {} bytes in all)", &text[..end], text.len())
+    format!("{}... (truncated, {} bytes in total)", &text[..end], text.len())
 }
 
 #[cfg(test)]
@@ -157,7 +157,7 @@ mod tests {
         for limit in [SUMMARY_LIMIT, 5000, 200, 10, 0] {
             let page = markdown(&run, limit);
             assert!(page.len() <= limit, "{} over {limit}", page.len());
-            assert!(limit < 5000 || page.contains("parts are left out here"), "{limit}");
+            assert!(limit < 5000 || page.contains("parts are omitted here"), "{limit}");
             assert_eq!(page.matches("```").count() % 2, 0, "every fence is closed");
         }
         assert!(markdown(&run, SUMMARY_LIMIT).contains("a/900"));
@@ -181,7 +181,7 @@ mod tests {
             "::error file=sub/scenarios/a/fails.yaml,line=9,col=5,title=fail a/b%3Ac%2Cd::exchange: expected an access token of \
              client c; observed 50%25%0A::error::forged%0D%0Acompare the issuers"
         );
-        assert!(lines[1].ends_with("::the set-up failed: no vault"), "{}", lines[1]);
+        assert!(lines[1].ends_with("::the setup failed: no vault"), "{}", lines[1]);
         assert!(lines.iter().all(|line| !line.contains(['\n', '\r'])));
     }
 
@@ -192,7 +192,7 @@ mod tests {
         let lines = annotations(&run, &str::to_owned);
         assert_eq!(
             (lines.len(), lines[9].as_str()),
-            (10, "::error title=wi-conformance::16 more cases are red; see the summary")
+            (10, "::error title=wi-conformance::16 more cases failed; see the summary")
         );
     }
 }

@@ -102,7 +102,7 @@ fn narrative(case: &Record) -> String {
     let mut lines = vec![case.title.clone()];
     lines.extend(case.checks.iter().map(|check| {
         let word = if check.judged && !check.met { "NOT MET" } else { check.word() };
-        format!("{word}: {} ({} looks over {} ms)", check.expectation, check.looks, check.waited_ms)
+        format!("{word}: {} ({} checks over {} ms)", check.expectation, check.looks, check.waited_ms)
     }));
     if let Some(evidence) = &case.evidence {
         lines.extend(case.artefacts.iter().map(|file| format!("evidence: {evidence}/{file}")));
@@ -156,7 +156,7 @@ mod tests {
         run.cases[0].failures[0].observed = "x\n".repeat(LONGEST);
         let xml = junit(&run);
         let message = xml.split("message=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-        assert!(message.len() < LONGEST_LINE + 64 && message.ends_with("bytes in all)"), "{}", message.len());
+        assert!(message.len() < LONGEST_LINE + 64 && message.ends_with("bytes in total)"), "{}", message.len());
         assert!(xml.len() < 4 * LONGEST, "{}", xml.len());
     }
 }

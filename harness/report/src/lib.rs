@@ -33,22 +33,20 @@ pub fn json(run: &RunRecord) -> String {
 /// # Errors
 /// It is no report, or one of a version that this program does not know.
 pub fn read(text: &str) -> Result<RunRecord, String> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("invalid JSON: {error}"))?;
     let known = wi_model::record::REPORT_VERSION;
     match value["version"].as_u64() {
         Some(version) if version == u64::from(known) => {}
         Some(version) => return Err(format!("expected a report of version {known}, found version {version}")),
-        None => return Err("it is no report: it has no `version`".to_owned()),
+        None => return Err("not a report: `version` is missing".to_owned()),
     }
-    serde_json::from_value(value).map_err(|error| format!("it is no report of version {known}: {error}"))
+    serde_json::from_value(value).map_err(|error| format!("not a report of version {known}: {error}"))
 }
 
 #[cfg(test)]
 mod example;
 #[cfg(test)]
 mod folding;
-#[cfg(test)]
-mod snapshot_tests;
 
 #[cfg(test)]
 mod tests {

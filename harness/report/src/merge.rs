@@ -19,7 +19,7 @@ pub(crate) fn merge(mut runs: Vec<Folded>) -> Result<RunRecord, Unreadable> {
         let (a, b) = (what_was_judged(&pair[0].record), what_was_judged(&pair[1].record));
         if a != b {
             return Err(Unreadable(format!(
-                "these runs do not belong together: {} judged {a}, {} judged {b}; `wi-conformance diff` compares them",
+                "these runs cannot be merged: {} tested {a}, {} tested {b}; compare them with `wi-conformance diff`",
                 pair[0].record.run, pair[1].record.run
             )));
         }
@@ -55,7 +55,7 @@ pub(crate) fn merge(mut runs: Vec<Folded>) -> Result<RunRecord, Unreadable> {
     merged.interrupted |= cases.values().any(|(case, interrupted)| *interrupted && case.outcome == Outcome::Blocked);
     if !again.is_empty() {
         let ids: Vec<String> = again.into_iter().collect();
-        notes.push(format!("run more than once, and the last verdict counts: {}", ids.join(", ")));
+        notes.push(format!("run several times; the last verdict counts: {}", ids.join(", ")));
     }
     merged.cases = cases.into_values().map(|(case, _)| case).collect();
     merged.notes.append(&mut notes);

@@ -17,7 +17,7 @@ pub(crate) fn plain(text: &str, longest: usize) -> String {
             c => out.push(c),
         }
         if out.len() >= longest && characters.peek().is_some() {
-            out.push_str(&format!("... (cut, {} bytes in all)", text.len()));
+            out.push_str(&format!("... (truncated, {} bytes in total)", text.len()));
             break;
         }
     }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut_with_a_note_between_characters() {
-        assert_eq!(plain(&"é".repeat(10), 8), format!("{}... (cut, 20 bytes in all)", "é".repeat(4)));
+        assert_eq!(plain(&"é".repeat(10), 8), format!("{}... (truncated, 20 bytes in total)", "é".repeat(4)));
         assert_eq!(plain("12345678", 8), "12345678");
     }
 }

@@ -5,7 +5,7 @@ use wi_model::record::{Outcome, Record, RunRecord};
 use crate::plain::for_terminal;
 use crate::verdict::Verdict;
 
-/// A red case in lines: the hop, expected beside observed, what to do, where, and how to see it again.
+/// A failed case in lines: the hop, expected and observed, advice, the place, and how to rerun it.
 pub fn case_text(case: &Record) -> String {
     let mut lines = vec![format!("{} {}: {}", case.outcome, case.id, case.title)];
     if let Some(reason) = &case.reason {
@@ -14,7 +14,8 @@ pub fn case_text(case: &Record) -> String {
     for failure in &case.failures {
         lines.push(format!("  hop       {}", failure.hop));
         lines.push(format!("  expected  {}", failure.expected));
-        lines.push(format!("  observed  {} ({} looks over {} ms)", failure.observed, failure.looks, failure.waited_ms));
+        lines
+            .push(format!("  observed  {} ({} checks over {} ms)", failure.observed, failure.looks, failure.waited_ms));
         if let Some(advice) = &failure.advice {
             lines.push(format!("  advice    {advice}"));
         }
@@ -23,10 +24,7 @@ pub fn case_text(case: &Record) -> String {
     let unjudged: Vec<String> =
         case.checks.iter().filter(|check| !check.judged).map(|check| check.at.line.to_string()).collect();
     if !unjudged.is_empty() {
-        lines.push(format!(
-            "  then      not judged, because nothing was waited for after that: line {}",
-            unjudged.join(", ")
-        ));
+        lines.push(format!("  then      not judged after this failure: line {}", unjudged.join(", ")));
     }
     if let Some(evidence) = &case.evidence {
         lines.push(format!("  evidence  {evidence}/"));
@@ -43,7 +41,7 @@ pub(crate) fn again(case: &Record) -> String {
     })
 }
 
-/// The summary of a run: red cases in full, then the verdict and the counts.
+/// The summary of a run: failed cases in full, then the verdict and the counts.
 pub fn text(run: &RunRecord) -> String {
     let mut parts: Vec<String> = run.cases.iter().filter(|case| case.outcome.is_red()).map(case_text).collect();
     parts.extend(words_alone(run));
@@ -64,7 +62,7 @@ fn registered(run: &RunRecord) -> Option<String> {
     let lines = known.iter().map(|case| format!("  {}  {}", case.id, case.reason.as_deref().unwrap_or_default()));
     (!known.is_empty()).then(|| {
         format!(
-            "registered deviations of {product}, which are no failures of this run:\n{}",
+            "registered deviations of {product}, which do not fail this run:\n{}",
             lines.collect::<Vec<_>>().join("\n")
         )
     })
@@ -94,12 +92,12 @@ pub(crate) fn words_alone(run: &RunRecord) -> Option<String> {
     let count = run.cases.iter().flat_map(|case| &case.checks).filter(|check| check.word_alone).count();
     (count > 0).then(|| {
         format!(
-            "note: {count} expectations were met by the pods' word alone: this target keeps no record of requests to compare it with"
+            "note: {count} expectations were met only by the pods' own output, because this target has no request journal to compare it with"
         )
     })
 }
 
-/// Where the time went, for a run that had more to do than its cases.
+/// Durations, for a run that had more to do than its cases.
 fn phases(run: &RunRecord) -> String {
     if run.phases.len() < 3 {
         return String::new();

@@ -53,31 +53,36 @@ impl Verdict {
         let blocked = run.count(Outcome::Blocked);
         let unjudged = match blocked {
             0 => String::new(),
-            1 => "; 1 more could not be judged".to_owned(),
-            _ => format!("; {blocked} more could not be judged"),
+            1 => "; 1 more was blocked".to_owned(),
+            _ => format!("; {blocked} more were blocked"),
         };
         let known = match run.count(Outcome::ExpectedFail) {
             0 => String::new(),
-            1 => "; 1 of them failed as the register of deviations says".to_owned(),
-            known => format!("; {known} of them failed as the register of deviations says"),
+            1 => "; 1 of them failed as registered".to_owned(),
+            known => format!("; {known} of them failed as registered"),
         };
         let (word, sentence) = if run.interrupted {
             (
                 Word::Interrupted,
-                format!("not every case has run; {wrong} of {ran} did not come out as they should{unjudged}"),
+                format!("not every case has run; {wrong} of {ran} did not have the expected outcome{unjudged}"),
             )
         } else if wrong > 0 {
-            (Word::NotConformant, format!("{wrong} of {ran} cases that ran did not come out as they should{unjudged}"))
+            (
+                Word::NotConformant,
+                format!("{wrong} of {ran} cases that ran did not have the expected outcome{unjudged}"),
+            )
         } else if blocked > 0 {
-            let rest = if blocked == ran { "" } else { "; the others came out as they should" };
-            let what = format!("{blocked} of {ran} cases were blocked: the set-up broke, not the product{rest}");
+            let rest = if blocked == ran { "" } else { "; the others had the expected outcome" };
+            let what = format!(
+                "{blocked} of {ran} cases were blocked: the harness or the setup failed, not the product{rest}"
+            );
             (Word::NotJudged, what)
         } else if ran == 0 {
-            (Word::NothingRan, format!("none of {all} cases is applicable here"))
+            (Word::NothingRan, format!("none of {all} cases is applicable on this target"))
         } else if !run.leftovers.is_empty() {
-            (Word::Conformant, format!("all {ran} cases came out as they should, but something was left behind{known}"))
+            (Word::Conformant, format!("all {ran} cases had the expected outcome, but cleanup was incomplete{known}"))
         } else {
-            (Word::Conformant, format!("all {ran} cases that ran came out as they should{known}"))
+            (Word::Conformant, format!("all {ran} cases that ran had the expected outcome{known}"))
         };
         Verdict { word, sentence }
     }
@@ -109,8 +114,8 @@ mod tests {
         ] {
             assert_eq!(of(outcomes).0, word, "{outcomes:?}");
         }
-        assert_eq!(of(&[Blocked]).1, "1 of 1 cases were blocked: the set-up broke, not the product");
-        assert!(of(&[Fail, Blocked]).1.ends_with("; 1 more could not be judged"));
+        assert_eq!(of(&[Blocked]).1, "1 of 1 cases were blocked: the harness or the setup failed, not the product");
+        assert!(of(&[Fail, Blocked]).1.ends_with("; 1 more was blocked"));
     }
 
     #[test]
@@ -121,7 +126,7 @@ mod tests {
         for page in pages {
             assert!(page.contains("Could not be judged"), "{page}");
             assert!(!page.to_lowercase().contains("not conformant"), "{page}");
-            assert!(!page.contains('❌') && !page.contains("What failed, and why"), "{page}");
+            assert!(!page.contains('❌') && !page.contains("Failures"), "{page}");
         }
     }
 }

@@ -86,7 +86,7 @@ fn address(path: &Path) -> String {
     format!("file://{}", path.display())
 }
 
-/// A hundred red cases among nine hundred green ones, each as long as cases are.
+/// A hundred failed cases among nine hundred passed ones, of realistic length.
 fn thousand() -> RunRecord {
     let cases = (0..1000).map(|i| {
         let outcome = if i % 10 == 0 { Outcome::Fail } else { Outcome::Pass };
@@ -220,7 +220,7 @@ fn reads_without_script(browser: &Browser) -> Result<(), String> {
     let (address, _) = server(wi_report::html(&nasty::small(), &|_, _| None), "script-src 'none'");
     let dom = browser.dom(&address, &[])?;
     assert!(!dom.contains("<html lang=\"en\" class=\"js\""), "no script ran");
-    for part in ["Not conformant", "✗ broke here", "Expected", "Observed", "What to do"] {
+    for part in ["Not conformant", "✗ failed here", "Expected", "Observed", "Advice"] {
         assert!(dom.contains(part), "{part}");
     }
     assert_eq!(dom.matches("<details class=\"case").count(), 6);

@@ -26,7 +26,7 @@ fn trial(name: &str, test: fn(&Path) -> Result<(), Unread>) -> Trial {
         let xml = wi_report::junit(&nasty::small());
         nasty::no_canary("junit.xml", &xml);
         assert!(xml.len() < 1024 * 1024, "a message of a megabyte is cut: {} bytes", xml.len());
-        assert!(xml.contains("bytes in all)"), "and that is said");
+        assert!(xml.contains("bytes in total)"), "and that is said");
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("junit.xml"), xml)?;
         match test(folder.path()) {

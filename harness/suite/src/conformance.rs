@@ -68,14 +68,14 @@ impl Conformance {
         self
     }
 
-    /// Adds a trial for each scenario under each of its saboteurs, which passes when the scenario turns red.
+    /// Adds a trial for each scenario under each of its mutants, which passes when the scenario fails.
     #[must_use]
     pub fn with_saboteurs(mut self) -> Self {
         self.saboteurs = true;
         self
     }
 
-    /// Demands of every scenario that it names requirements of the catalogue, and mutants that turn it red.
+    /// Requires that every scenario names requirements of the catalogue, and mutants under which it fails.
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.strict = true;
@@ -157,7 +157,7 @@ fn unusable(faults: &[InvalidScenario]) -> Vec<Trial> {
         by_file.entry(&fault.path).or_default().push(fault.to_string());
     }
     let trial = |(file, told): (&str, Vec<String>)| {
-        Trial::test(format!("{file} can be used"), move || Err(Failed::from(told.join("\n"))))
+        Trial::test(format!("{file} is valid"), move || Err(Failed::from(told.join("\n"))))
     };
     by_file.into_iter().map(trial).collect()
 }
@@ -215,7 +215,7 @@ fn cargo(trial: &str) -> Option<String> {
 fn trial(case: &Case, saboteur: Option<String>, bench: &Arc<Bench>, runtime: &Arc<tokio::runtime::Runtime>) -> Trial {
     let (case, bench, runtime) = (case.clone(), Arc::downgrade(bench), Arc::downgrade(runtime));
     let name = match &saboteur {
-        Some(defect) => format!("{} turns red under {defect}", case.id),
+        Some(defect) => format!("{} fails under {defect}", case.id),
         None => case.id.clone(),
     };
     let named = name.clone();
@@ -239,13 +239,13 @@ fn trial(case: &Case, saboteur: Option<String>, bench: &Arc<Bench>, runtime: &Ar
             (Outcome::NotApplicable, _) => Ok(Completion::ignored_with(record.reason.unwrap_or_default())),
             (_, Noticed::Killed) => Ok(Completion::Completed),
             (_, Noticed::RedElsewhere(hop)) => Err(Failed::from(format!(
-                "{id} must turn red under {mutant} at {}, and did so at {hop}, for another reason:\n{}",
+                "{id} must fail under {mutant} at {}, but failed at {hop}, for another reason:\n{}",
                 shows_at(mutant),
                 wi_report::case_text(&record)
             ))),
             (outcome, Noticed::Survived) => {
                 let reason = unnoticed(&record, mutant);
-                Err(Failed::from(format!("{id} must turn red under {mutant}, and was: {outcome}: {reason}")))
+                Err(Failed::from(format!("{id} must fail under {mutant}, but was: {outcome}: {reason}")))
             }
         }
     })

@@ -24,12 +24,12 @@ pub enum Exit {
 impl Exit {
     /// Every way to end, with what it means, in the order of the codes.
     pub const ALL: [(Exit, &str); 7] = [
-        (Exit::Conformant, "conformant: every case that ran came out as it should"),
+        (Exit::Conformant, "conformant: every case that ran had the expected outcome"),
         (Exit::CaseFailed, "a case failed, was blocked, or passed unexpectedly"),
-        (Exit::Usage, "bad usage, or a scenario that cannot be read; the others ran"),
-        (Exit::NothingRan, "nothing ran: no case selected, or none applicable here"),
-        (Exit::TargetUnfit, "the target is not fit to run on"),
-        (Exit::LeftBehind, "something was left behind; `wi-conformance sweep` removes it"),
+        (Exit::Usage, "invalid usage, or an invalid scenario; the other scenarios ran"),
+        (Exit::NothingRan, "nothing ran: no case was selected, or none is applicable on this target"),
+        (Exit::TargetUnfit, "the target does not meet the prerequisites"),
+        (Exit::LeftBehind, "cleanup was incomplete; `wi-conformance sweep` removes what is left"),
         (Exit::Interrupted, "interrupted"),
     ];
 

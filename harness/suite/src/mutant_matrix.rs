@@ -1,4 +1,4 @@
-//! The matrix of mutants: each scenario under each of its mutants must turn red, and for that mutant.
+//! The matrix of mutants: each scenario must fail under each of its mutants, because of that mutant.
 
 use std::path::PathBuf;
 
@@ -26,11 +26,11 @@ pub struct Pair {
 /// Whether a scenario noticed a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noticed {
-    /// It turned red at a hop where the mutant shows.
+    /// It failed at a hop where the mutant shows.
     Killed,
-    /// It turned red at another hop: for another reason, which says nothing of the mutant.
+    /// It failed at another hop, so for another reason.
     RedElsewhere(Hop),
-    /// It did not turn red. Being blocked is not noticing: then the mutant broke the set-up, not the product.
+    /// It did not fail. Being blocked does not count: then the mutant broke the setup, not the product.
     Survived,
 }
 
@@ -102,7 +102,7 @@ impl Matrix {
     }
 }
 
-/// Runs one case under one defect.
+/// Runs one case under one mutant.
 pub async fn sabotaged(
     case: &Case,
     defect: &str,
@@ -125,10 +125,10 @@ pub async fn sabotaged(
 /// Why nothing was noticed, in words.
 pub fn unnoticed(record: &Record, mutant: &str) -> String {
     if mutant == MISLEADS_CONTAINER && record.outcome == Outcome::Pass {
-        return "the expectation holds for another container than the one that it speaks of; say which with `container`"
+        return "the expectation holds for another container than the intended one; name the container with `container`"
             .to_owned();
     }
-    record.reason.clone().unwrap_or_else(|| "no expectation noticed".to_owned())
+    record.reason.clone().unwrap_or_else(|| "no expectation failed".to_owned())
 }
 
 /// A pair's end in lines: the second says how the scenario noticed, or what it noticed instead.
@@ -165,7 +165,10 @@ pub fn conclude(pairs: &[Pair], interrupted: bool) -> Result<Exit, Stop> {
     let killed = count(|noticed| noticed == Noticed::Killed);
     let elsewhere = count(|noticed| matches!(noticed, Noticed::RedElsewhere(_)));
     let survived = count(|noticed| noticed == Noticed::Survived);
-    console::say(format!("{} pairs: {killed} killed, {elsewhere} red elsewhere, {survived} survived", pairs.len()));
+    console::say(format!(
+        "{} pairs: {killed} killed, {elsewhere} failed at another hop, {survived} survived",
+        pairs.len()
+    ));
     Ok(if killed == pairs.len() { Exit::Conformant } else { Exit::CaseFailed })
 }
 

@@ -3,7 +3,7 @@
 use wi_model::mutant::Mutants;
 use wi_model::verdict::Hop;
 
-/// Every defect that a scenario may name, with a sentence.
+/// Every mutant that a scenario may name, with a sentence.
 pub fn all() -> Vec<(String, String)> {
     let of = |part: &'static str, breaks: &'static [(&'static str, &'static str)]| {
         breaks.iter().map(move |(name, sentence)| (format!("{part}/{name}"), (*sentence).to_owned()))
@@ -17,7 +17,7 @@ pub fn all() -> Vec<(String, String)> {
     injected.chain(rest.map(|(name, sentence)| ((*name).to_owned(), (*sentence).to_owned()))).collect()
 }
 
-/// The hops at which a scenario may turn red because of a mutant. Red anywhere else is red for another reason.
+/// The hops at which a scenario may fail because of a mutant. A failure at another hop has another reason.
 pub fn hops(mutant: &str) -> &'static [Hop] {
     let declared = SHOWS.iter().find(|(names, _)| names.contains(&mutant)).map(|(_, hops)| *hops);
     declared.unwrap_or_else(|| match mutant.split_once('/').map_or("", |(part, _)| part) {

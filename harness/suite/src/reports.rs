@@ -39,7 +39,7 @@ impl OutFolder {
         std::fs::create_dir_all(path).map_err(|error| usage(path, format!("cannot be made: {error}")))?;
         let mut entries = std::fs::read_dir(path).map_err(|error| usage(path, format!("cannot be read: {error}")))?;
         if !path.join(MARK).exists() && entries.next().is_some() {
-            return Err(usage(path, "holds files that are not a report's, and a run empties its folder".to_owned()));
+            return Err(usage(path, "is not a report directory; refusing to delete its contents".to_owned()));
         }
         let out = Self::take(path)?;
         for old in REPORTS.into_iter().chain([LOG]) {
@@ -57,7 +57,7 @@ impl OutFolder {
     pub fn take(path: &Path) -> Result<Self, Stop> {
         let lock = File::options().create(true).truncate(false).write(true).open(path.join(MARK));
         let lock = lock.map_err(|error| usage(path, format!("cannot be written: {error}")))?;
-        lock.try_lock().map_err(|_| usage(path, "another run is writing to it".to_owned()))?;
+        lock.try_lock().map_err(|_| usage(path, "another run writes to it".to_owned()))?;
         Ok(OutFolder { path: path.to_owned(), _lock: lock })
     }
 
@@ -194,7 +194,7 @@ impl Journal {
     pub fn close(self) -> Result<(), Stop> {
         let fault = self.state.into_inner().ok().and_then(|state| state.fault);
         fault.map_or(Ok(()), |error| {
-            Err(usage(&self.path, format!("cannot be written, so there are no whole reports: {error}")))
+            Err(usage(&self.path, format!("cannot be written, so the reports would be incomplete: {error}")))
         })
     }
 }

@@ -43,7 +43,7 @@ pub struct Run {
     pub fail_fast: bool,
     /// The command that runs the same, for one case to be named after it.
     pub again: String,
-    /// The seed by which cases are told otherwise, and what it makes of what they share.
+    /// The seed of variations, and its effect on what cases share.
     pub vary: Option<(u64, Shared)>,
 }
 
@@ -167,7 +167,7 @@ impl Run {
                     taken.insert(case.id.clone(), place);
                 }
                 let record = if self.fail_fast && failed.load(Ordering::Relaxed) {
-                    unrun(case, Outcome::Blocked, "not begun: another case failed before it (--fail-fast)".to_owned())
+                    unrun(case, Outcome::Blocked, "not started: another case failed before it (--fail-fast)".to_owned())
                 } else {
                     judge(pool.run(case, &on_event).await)
                 };
@@ -178,7 +178,7 @@ impl Run {
         phase_ended(phase("cases", cases_began));
         let lost = pool.lost().map(str::to_owned);
         if prepared {
-            progress.preparing("removing what the run made");
+            progress.preparing("removing what the run created");
         }
         let closing = Instant::now();
         let leftovers = pool.close().await;
@@ -195,7 +195,7 @@ impl Run {
             let line = match record.leftovers.len() {
                 0 => why,
                 left => format!(
-                    "{why}; {left} things are still there, and `wi-conformance sweep` removes them once it answers"
+                    "{why}; {left} resources are still there, and `wi-conformance sweep` removes them when it is reachable again"
                 ),
             };
             return Err(Stop::new(Exit::TargetUnfit, line));
@@ -209,7 +209,7 @@ fn varied(seed: u64, shared: &Shared, cases: &[Case]) -> String {
     let settings: Vec<String> = shared.webhook_settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let changed = cases.iter().filter(|case| !case.variation.is_empty()).count();
     format!(
-        "told otherwise by --vary {seed}: Kubernetes {}, webhook settings {}, names and containers of {changed} cases",
+        "varied by --vary {seed}: Kubernetes {}, webhook settings {}, names and containers of {changed} cases",
         shared.kubernetes.unwrap_or("as ever"),
         if settings.is_empty() { "as ever".to_owned() } else { settings.join(" ") },
     )

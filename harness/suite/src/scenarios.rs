@@ -42,7 +42,7 @@ struct SuiteFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct SuitePods {
-    /// Programs for image names: an image of ours, or a path beside the file.
+    /// Programs for image names: a built-in image, or a path beside the file.
     images: BTreeMap<String, String>,
 }
 
@@ -96,7 +96,7 @@ fn load_one(source: &Source, reading: Reading<'_>) -> Suite {
             Err(fault) => suite.faults.push(fault),
         }
     } else if reading.strict {
-        suite.faults.push(catalogue::unreadable(&shown(&requirements), "no such file; --strict wants a catalogue"));
+        suite.faults.push(catalogue::unreadable(&shown(&requirements), "no such file; --strict requires it"));
     }
     let deviations = source.at("deviations.yaml");
     if source.has(&deviations) {

@@ -41,7 +41,10 @@ pub fn durations(past: &RunRecord) -> BTreeMap<String, u64> {
 pub fn select(cases: Vec<Case>, part: Part, past: &BTreeMap<String, u64>) -> Result<(Vec<Case>, Shard), String> {
     let parts = part.count as usize;
     if cases.len() < parts {
-        return Err(format!("expected at most as many parts as cases, found {parts} parts for {} cases", cases.len()));
+        return Err(format!(
+            "expected at most as many shards as cases, found {parts} shards for {} cases",
+            cases.len()
+        ));
     }
     let owners = split(cases.iter().map(|case| case.id.as_str()), parts, past);
     let listed: Vec<String> = owners.iter().map(|(id, owner)| format!("{id} {owner}\n")).collect();

@@ -7,7 +7,7 @@ use wi_target_embedded::Program;
 
 use crate::exit::{Exit, Stop};
 
-/// An image's name, and the program that stands for it: an image of ours, or a path.
+/// An image's name, and the program that stands for it: a built-in image, or a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandIn {
     pub name: String,
@@ -40,7 +40,7 @@ pub fn all(flags: &[StandIn], suite: &[(String, String)]) -> Vec<StandIn> {
 /// As programs that run here.
 ///
 /// # Errors
-/// Something that is neither an image of ours nor a program.
+/// Something that is neither a built-in image nor a program.
 pub fn programs(stand_ins: &[StandIn]) -> Result<Vec<(String, Program)>, Stop> {
     stand_ins.iter().map(|stand_in| Ok((stand_in.name.clone(), program(stand_in)?))).collect()
 }
@@ -58,7 +58,7 @@ fn program(stand_in: &StandIn) -> Result<Program, Stop> {
         Stop::new(
             Exit::Usage,
             format!(
-                "image {}: expected a program that can be executed, or one of {}; found `{}`",
+                "image {}: expected an executable program, or one of {}; found `{}`",
                 stand_in.name,
                 ours.join(", "),
                 stand_in.program
@@ -67,7 +67,7 @@ fn program(stand_in: &StandIn) -> Result<Program, Stop> {
     })
 }
 
-/// As images of ours, for nodes that run images.
+/// As built-in images, for nodes that run images.
 ///
 /// # Errors
 /// Something that is none.
@@ -77,7 +77,7 @@ pub fn images(stand_ins: &[StandIn]) -> Result<Vec<(String, String)>, Stop> {
         None => Err(Stop::new(
             Exit::Usage,
             format!(
-                "image {}: `{}` is no image of ours, and the nodes of this target run images, not programs: bring the image itself, with --load on kind or `pods.images` in a target file",
+                "image {}: `{}` is not a built-in image, and the nodes of this target run images, not programs: provide the image with --load on kind or `pods.images` in a target file",
                 stand_in.name, stand_in.program
             ),
         )),
@@ -85,7 +85,7 @@ pub fn images(stand_ins: &[StandIn]) -> Result<Vec<(String, String)>, Stop> {
     stand_ins.iter().map(image).collect()
 }
 
-/// The built-in program of an image of ours, if scenarios may name it.
+/// The built-in program of a built-in image, if scenarios may name it.
 fn ours(name: &str) -> Option<wi_images::BuiltIn> {
     wi_images::resolve(name).filter(|built_in| !built_in.is_injected())
 }

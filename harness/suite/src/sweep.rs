@@ -82,7 +82,7 @@ pub async fn search(
     let mut found = search.find(older_than).await;
     // What a ledger says is not ours is not taken for ours because of the marks on it.
     found.leftovers.retain(|leftover| !refused.iter().any(|left| left.what == leftover.what()));
-    left.extend(found.unseen.iter().map(|line| format!("cannot look at {line}")));
+    left.extend(found.unseen.iter().map(|line| format!("cannot check {line}")));
     for leftover in &found.leftovers {
         if !delete {
             console::say(format!("found {leftover}"));
@@ -96,7 +96,7 @@ pub async fn search(
     match found.leftovers.len() + here {
         0 if left.is_empty() => console::say("nothing was left behind"),
         number if number > 0 && !delete => {
-            console::say(format!("{number} things would be removed; say --delete to remove them"));
+            console::say(format!("{number} resources would be removed; use --delete to remove them"));
         }
         _ => {}
     }

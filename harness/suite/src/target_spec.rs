@@ -127,8 +127,9 @@ impl Place {
     /// # Errors
     /// One line with the remedy.
     pub async fn there_already(&self, cases: &[Case]) -> Result<Vec<There>, Stop> {
-        let unfit =
-            |why: String| Stop::new(Exit::TargetUnfit, format!("what is on the cluster already cannot be read: {why}"));
+        let unfit = |why: String| {
+            Stop::new(Exit::TargetUnfit, format!("the existing objects of the cluster cannot be read: {why}"))
+        };
         let cluster = match self {
             Place::Embedded(_) => None,
             Place::Aks(options) => {
@@ -187,7 +188,7 @@ impl Opened {
         }
     }
 
-    /// Where the time went while it was opened.
+    /// Durations while it was opened.
     pub fn phases(&self) -> Vec<Phase> {
         match self {
             Opened::Embedded(_) | Opened::Aks(_) => Vec::new(),

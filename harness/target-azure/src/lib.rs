@@ -114,7 +114,7 @@ pub async fn survey(
     cancel: &CancellationToken,
 ) -> Result<Fit, Vec<String>> {
     let surveyed = cancel.run_until_cancelled(preflight::survey(options, tell, cancel)).await;
-    surveyed.unwrap_or_else(|| Err(vec!["interrupted while the target was looked at".to_owned()]))
+    surveyed.unwrap_or_else(|| Err(vec!["interrupted while the target was checked".to_owned()]))
 }
 
 impl Fit {

@@ -71,13 +71,13 @@ pub(super) async fn survey(
 /// The user's kubeconfig of the cluster, as Azure gives it.
 pub(super) async fn user_kubeconfig(options: &Options, reader: &Reader) -> Result<Secret, String> {
     let (Some(managed), Some(azure)) = (&options.file.managed_cluster, options.azure()) else {
-        return Err("the target names neither a kubeconfig nor a cluster's place in Azure".to_owned());
+        return Err("the target names neither a kubeconfig nor a managed cluster".to_owned());
     };
     let managed = &managed.value;
     let path = format!("{}/listClusterUserCredential", place(managed, &azure.subscription.value));
     let answer = reader.post_to_read(&path, CLUSTERS, None).await.map_err(|fault| {
         format!(
-            "cluster {}: no credential: it takes the role `Azure Kubernetes Service Cluster User Role`: `az role assignment create --role 'Azure Kubernetes Service Cluster User Role' --assignee CLIENT_ID --scope {}` ({fault})",
+            "cluster {}: no permission to get its credential; assign the role `Azure Kubernetes Service Cluster User Role`: `az role assignment create --role 'Azure Kubernetes Service Cluster User Role' --assignee CLIENT_ID --scope {}` ({fault})",
             managed.name,
             place(managed, &azure.subscription.value)
         )
@@ -85,7 +85,7 @@ pub(super) async fn user_kubeconfig(options: &Options, reader: &Reader) -> Resul
     let encoded = answer["kubeconfigs"][0]["value"].as_str().unwrap_or_default();
     let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default();
     let text = String::from_utf8(bytes).ok().filter(|text| !text.is_empty());
-    text.map(Secret::new).ok_or_else(|| format!("cluster {}: the answer holds no kubeconfig", managed.name))
+    text.map(Secret::new).ok_or_else(|| format!("cluster {}: the answer contains no kubeconfig", managed.name))
 }
 
 fn place(managed: &ManagedCluster, usual: &str) -> String {
@@ -114,9 +114,7 @@ impl Survey<'_> {
         let read = read.map_err(|fault| remedy::of_subscription(&fault, &subscription, &client))?;
         match read["state"].as_str() {
             None | Some("Enabled") => Ok(()),
-            Some(state) => {
-                Err(format!("subscription {subscription} is {state}; it must be Enabled to make anything in"))
-            }
+            Some(state) => Err(format!("subscription {subscription} is {state}; it must be Enabled")),
         }
     }
 
@@ -129,11 +127,11 @@ impl Survey<'_> {
         let found = self.reader.get(&place(managed, &self.azure.subscription_id), CLUSTERS).await;
         let found = found.map_err(|fault| match fault.status {
             Some(403) => format!(
-                "cluster {name}: no right to read it: `az role assignment create --role 'Azure Kubernetes Service Cluster User Role' --assignee {} --scope {}` ({fault})",
+                "cluster {name}: no permission to read it: `az role assignment create --role 'Azure Kubernetes Service Cluster User Role' --assignee {} --scope {}` ({fault})",
                 self.client,
                 place(managed, &self.azure.subscription_id)
             ),
-            _ => format!("cluster {name} in resource group {resource_group}: `az aks list --output table` prints those that are there ({fault})"),
+            _ => format!("cluster {name} in resource group {resource_group}: not found; `az aks list --output table` lists the clusters ({fault})"),
         })?;
         let at = format!("--resource-group {resource_group} --name {name}");
         let properties = &found["properties"];
@@ -145,7 +143,7 @@ impl Survey<'_> {
         }
         if properties["securityProfile"]["workloadIdentity"]["enabled"] != true {
             self.unmet.push(format!(
-                "cluster {name} has workload identity switched off: `az aks update {at} --enable-workload-identity`"
+                "cluster {name} has workload identity disabled: `az aks update {at} --enable-workload-identity`"
             ));
         }
         if !self.options.confirmed
@@ -154,7 +152,7 @@ impl Survey<'_> {
             })
         {
             self.unmet.push(format!(
-                "this cluster looks like production: it has the tag {key}={}; say --yes if a test run may use it",
+                "this cluster looks like production: it has the tag {key}={}; use --yes if a test run may use it",
                 value.as_str().unwrap_or_default()
             ));
         }
@@ -170,19 +168,19 @@ impl Survey<'_> {
                 let missing = rights::missing_actions(&permissions);
                 if !missing.is_empty() {
                     self.unmet.push(format!(
-                        "subscription {subscription}: no right to {}: `az role assignment create --role Contributor --assignee {} --scope /subscriptions/{subscription}`",
+                        "subscription {subscription}: no permission to {}: `az role assignment create --role Contributor --assignee {} --scope /subscriptions/{subscription}`",
                         missing.join(", "),
                         self.client
                     ));
                 }
             }
             Err(fault) => (self.tell)(&format!(
-                "our rights in the subscription cannot be read, so they are not checked ({fault})"
+                "the permissions in the subscription cannot be read, so they are not checked ({fault})"
             )),
         }
         if let Err(fault) = self.reader.may_read_applications().await {
             (self.tell)(&format!(
-                "no right to applications in Microsoft Graph, so cases with service principals will be blocked: grant Application.ReadWrite.OwnedBy ({fault})"
+                "no permission to create applications in Microsoft Graph, so cases with service principals will be blocked: grant Application.ReadWrite.OwnedBy ({fault})"
             ));
         }
     }
@@ -192,14 +190,14 @@ impl Survey<'_> {
         let subscription = &self.azure.subscription_id;
         match vaults::no_name(&self.reader, subscription).await {
             Ok(why) => self.unmet.extend(why),
-            Err(fault) => (self.tell)(&format!("whether names for vaults are free cannot be read ({fault})")),
+            Err(fault) => (self.tell)(&format!("cannot check whether vault names are available ({fault})")),
         }
         match vaults::deleted(&self.reader, subscription).await {
             Ok(0) => {}
             Ok(count) => (self.tell)(&format!(
-                "{count} vaults of earlier runs are in deleted state: `wi-conformance sweep --target TARGET --delete` purges them"
+                "{count} vaults of earlier runs are soft-deleted: `wi-conformance sweep --target TARGET --delete` purges them"
             )),
-            Err(fault) => (self.tell)(&format!("vaults in deleted state cannot be read ({fault})")),
+            Err(fault) => (self.tell)(&format!("soft-deleted vaults cannot be listed ({fault})")),
         }
     }
 
@@ -222,10 +220,10 @@ impl Survey<'_> {
         let nodes = nodes.list(&ListParams::default()).await;
         let nodes = nodes.map_err(|error| match &error {
             kube::Error::Api(status) if matches!(status.code, 401 | 403) => format!(
-                "the cluster does not let us list nodes: `az role assignment create --role 'Azure Kubernetes Service RBAC Cluster Admin' --assignee CLIENT_ID --scope CLUSTER_ID` ({})",
+                "no permission to list nodes: `az role assignment create --role 'Azure Kubernetes Service RBAC Cluster Admin' --assignee CLIENT_ID --scope CLUSTER_ID` ({})",
                 sentence(&error)
             ),
-            _ => format!("the cluster does not answer: is it up, and reachable from here? ({})", sentence(&error)),
+            _ => format!("the cluster does not answer: check that it is running and reachable from here ({})", sentence(&error)),
         })?;
         self.guard(&nodes.items, context.as_deref().unwrap_or_default());
         self.images(&nodes.items).await;
@@ -233,10 +231,10 @@ impl Survey<'_> {
         match rights::missing_verbs(&client).await {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => self.unmet.push(format!(
-                "the cluster does not let us {}: `kubectl create clusterrolebinding wi-conformance --clusterrole cluster-admin --user OUR_USER`",
+                "no permission in the cluster to {}: `kubectl create clusterrolebinding wi-conformance --clusterrole cluster-admin --user OUR_USER`",
                 missing.join(", ")
             )),
-            Err(error) => (self.tell)(&format!("our rights in the cluster cannot be read, so they are not checked ({})", sentence(&error))),
+            Err(error) => (self.tell)(&format!("the permissions in the cluster cannot be read, so they are not checked ({})", sentence(&error))),
         }
         self.webhook(&client).await
     }
@@ -248,7 +246,7 @@ impl Survey<'_> {
         }
         let name = if context.is_empty() { self.options.name() } else { context.to_owned() };
         if let Some(why) = looks_like_production(&name, "", nodes, most) {
-            self.unmet.push(format!("this cluster looks like production: {why}; say --yes if a test run may use it"));
+            self.unmet.push(format!("this cluster looks like production: {why}; use --yes if a test run may use it"));
         }
     }
 
@@ -260,7 +258,7 @@ impl Survey<'_> {
             Ok(document) => document["issuer"].as_str().unwrap_or_default().to_owned(),
             Err(error) => {
                 self.unmet.push(format!(
-                    "the cluster shows no issuer: `az aks update --enable-oidc-issuer`, or for other clusters set --service-account-issuer ({})",
+                    "the cluster does not publish its issuer: `az aks update --enable-oidc-issuer`, or for other clusters set --service-account-issuer ({})",
                     sentence(&error)
                 ));
                 return;
@@ -269,19 +267,19 @@ impl Survey<'_> {
         if let Some(told) = managed.and_then(|managed| managed["properties"]["oidcIssuerProfile"]["issuerURL"].as_str())
             && told != issuer
         {
-            self.unmet.push(format!("Azure says that the issuer is {told}, and the cluster says {issuer}: tokens will not match; `kubectl get --raw /.well-known/openid-configuration` shows the cluster's"));
+            self.unmet.push(format!("Azure reports the issuer {told}, but the cluster reports {issuer}, so tokens will not match; `kubectl get --raw /.well-known/openid-configuration` shows the cluster's"));
         }
-        // Where Azure is served at one address, its road to the issuer is its own and cannot be seen from here.
+        // Where Azure is served at one address, its network path to the issuer cannot be checked from here.
         if self.azure.connect.is_none() && self.options.capabilities().contains(&Capability::IssuerReachable) {
             let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
             match self.reader.get_open(&url).await {
                 Ok(document) if document["issuer"] == issuer.as_str() => {}
                 Ok(document) => self.unmet.push(format!(
-                    "{url} says that it is {}, and the cluster says {issuer}; tokens will be refused",
+                    "{url} names the issuer {}, but the cluster reports {issuer}, so tokens will be refused",
                     document["issuer"]
                 )),
                 Err(fault) => self.unmet.push(format!(
-                    "the issuer {issuer} cannot be reached from the internet, so Entra ID cannot either: `curl {url}` ({fault})"
+                    "the issuer {issuer} is not reachable from the internet, so Entra ID cannot reach it: `curl {url}` ({fault})"
                 )),
             }
         }
@@ -294,7 +292,9 @@ impl Survey<'_> {
         }
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
         let all = configurations.list(&ListParams::default()).await;
-        let all = all.map_err(|error| format!("the cluster does not show its webhooks: {}", sentence(&error)))?;
+        let all = all.map_err(|error| {
+            format!("the webhook registrations of the cluster cannot be read: {}", sentence(&error))
+        })?;
         let named = self.options.file.webhook.registration.as_deref();
         let found = all.items.iter().filter(|one| named.is_none() || one.metadata.name.as_deref() == named);
         let webhook = found.flat_map(|one| one.webhooks.iter().flatten()).find(|webhook| webhook.name == WEBHOOK);

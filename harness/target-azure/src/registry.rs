@@ -1,4 +1,4 @@
-//! Whether nodes can come by the images of ours: they have them already, or a registry gives them away.
+//! Whether nodes can get the built-in images: they have them already, or can pull them from a registry.
 //!
 //! Source: the distribution specification of the Open Container Initiative, and the token authentication of Docker's
 //! registry, which registries of every cloud speak.
@@ -37,7 +37,7 @@ enum Answer {
     Silent(String),
 }
 
-/// Looks for each image of ours, by the name that the target gives it.
+/// Looks for each built-in image, by the name that the target gives it.
 pub(super) async fn look(images: &BTreeMap<String, String>, nodes: &[Node]) -> Found {
     let (mut nowhere, mut missing, mut closed, mut silent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let client = client();
@@ -57,14 +57,14 @@ pub(super) async fn look(images: &BTreeMap<String, String>, nodes: &[Node]) -> F
             Answer::Silent(why) => silent.push(format!("{image} ({why})")),
         }
     }
-    let bring = |registry: &str| format!("`wi-conformance images --registry {registry}` makes them and says how");
+    let bring = |registry: &str| {
+        format!("`wi-conformance images --registry {registry}` creates them and prints how to push them")
+    };
     let mut lines = Vec::new();
     if !nowhere.is_empty() {
         let names = nowhere.join(", ");
         let bring = bring("REGISTRY/FOLDER");
-        lines.push(format!(
-            "no node has {names}, and the target's `pods.registry` names no place to pull from: {bring}"
-        ));
+        lines.push(format!("no node has {names}, and the target has no `pods.registry` to pull from: {bring}"));
     }
     if !missing.is_empty() {
         let place = missing[0].strip_suffix("/quickstart/pause").unwrap_or("REGISTRY/FOLDER");
@@ -74,12 +74,12 @@ pub(super) async fn look(images: &BTreeMap<String, String>, nodes: &[Node]) -> F
     if !closed.is_empty() {
         let host = registry(closed[0]).unwrap_or_default();
         told.push(format!(
-            "{host} gives {} only to those whom it knows: `az aks check-acr --resource-group GROUP --name CLUSTER --acr {host}` tells whether nodes may pull",
+            "{host} requires authentication to pull {}: `az aks check-acr --resource-group GROUP --name CLUSTER --acr {host}` tells whether nodes may pull",
             closed.join(", ")
         ));
     }
     if !silent.is_empty() {
-        told.push(format!("whether nodes can pull cannot be seen from here: {}", silent.join(", ")));
+        told.push(format!("cannot check from here whether nodes can pull: {}", silent.join(", ")));
     }
     let join = |lines: Vec<String>| Some(lines.join("; ")).filter(|line| !line.is_empty());
     Found { unmet: join(lines), told: join(told) }
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(look(&[].into(), &[node(&all)]).await, Found::default());
         let unmet = look(&[].into(), &[node(&all), node(&all[..all.len() - 1])]).await.unmet.unwrap();
         assert!(
-            unmet.starts_with("no node has wi-conformance/quickstart, and the target's `pods.registry`"),
+            unmet.starts_with("no node has wi-conformance/quickstart, and the target has no `pods.registry`"),
             "{unmet}"
         );
     }
@@ -233,6 +233,6 @@ mod tests {
         let closed = look(&placed(&start("/", true, false)), &[node(&[])]).await;
         assert!(closed.unmet.is_none() && closed.told.unwrap().contains("az aks check-acr"));
         let silent = look(&placed("127.0.0.1:9/team"), &[node(&[])]).await;
-        assert!(silent.unmet.is_none() && silent.told.unwrap().contains("cannot be seen from here"));
+        assert!(silent.unmet.is_none() && silent.told.unwrap().contains("cannot check from here"));
     }
 }

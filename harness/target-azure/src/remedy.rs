@@ -7,19 +7,19 @@ pub(super) fn of_sign_in(fault: &Unreadable, tenant: &str) -> String {
     let why = &fault.why;
     let remedy = match code(why) {
         Some("AADSTS90002" | "AADSTS900023" | "AADSTS50034") => {
-            format!("there is no tenant {tenant}: `az account show --query tenantId` prints yours")
+            format!("tenant {tenant} does not exist: `az account show --query tenantId` prints yours")
         }
         Some("AADSTS700016") => format!(
-            "tenant {tenant} does not know this client: is it another tenant's? `az ad app show --id CLIENT_ID` tells"
+            "the client does not exist in tenant {tenant}: check the tenant with `az ad app show --id CLIENT_ID`"
         ),
         Some("AADSTS7000215") => {
-            "the client secret is wrong: `az ad app credential reset --id CLIENT_ID` makes another".to_owned()
+            "the client secret is invalid: `az ad app credential reset --id CLIENT_ID` creates a new one".to_owned()
         }
         Some("AADSTS7000222") => {
-            "the client secret has expired: `az ad app credential reset --id CLIENT_ID` makes another".to_owned()
+            "the client secret has expired: `az ad app credential reset --id CLIENT_ID` creates a new one".to_owned()
         }
         Some("AADSTS700024" | "AADSTS700082" | "AADSTS70043") => {
-            "the token that we sign in with has expired: get a fresh one, or `az login`".to_owned()
+            "the token for signing in has expired: get a new one, or run `az login`".to_owned()
         }
         Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213") => {
             "no federated credential of the client matches our token: `az ad app federated-credential list --id CLIENT_ID`"
@@ -34,18 +34,19 @@ pub(super) fn of_sign_in(fault: &Unreadable, tenant: &str) -> String {
 pub(super) fn of_subscription(fault: &Unreadable, subscription: &str, client: &str) -> String {
     let remedy = match (fault.status, fault.code.as_deref()) {
         (Some(401), Some("InvalidAuthenticationTokenTenant")) => {
-            "the subscription is of another tenant: `az account show --query tenantId` prints it".to_owned()
+            "the subscription belongs to another tenant: `az account show --query tenantId` prints it".to_owned()
         }
-        (Some(401), _) => "our token is not accepted, or has expired: `az login`".to_owned(),
+        (Some(401), _) => "the access token was refused or has expired: `az login`".to_owned(),
         (Some(404), _) | (_, Some("SubscriptionNotFound" | "InvalidSubscriptionId")) => {
-            "it is not there, or not for us to see: `az account list --query '[].id'` prints those that are".to_owned()
+            "not found, or no permission to read it: `az account list --query '[].id'` lists the visible subscriptions"
+                .to_owned()
         }
         (Some(403), _) => {
             format!(
-                "no right to read it: `az role assignment create --role Contributor --assignee {client} --scope /subscriptions/{subscription}`"
+                "no permission to read it: `az role assignment create --role Contributor --assignee {client} --scope /subscriptions/{subscription}`"
             )
         }
-        (None, _) => "Resource Manager does not answer: is the network there, and the target's cloud right?".to_owned(),
+        (None, _) => "Resource Manager does not answer: check the network and the target's `cloud`".to_owned(),
         _ => "Resource Manager refuses".to_owned(),
     };
     format!("subscription {subscription}: {remedy} ({})", fault.why)
@@ -68,9 +69,9 @@ mod tests {
     #[test]
     fn every_cause_has_its_own_remedy_in_one_line() {
         let told = |why: &str| of_sign_in(&fault(None, None, why), "t1");
-        assert!(told("no token: AADSTS90002: Tenant 't1' not found.").contains("there is no tenant t1"));
+        assert!(told("no token: AADSTS90002: Tenant 't1' not found.").contains("tenant t1 does not exist"));
         assert!(told("AADSTS7000215: Invalid client secret").contains("credential reset"));
-        assert!(told("AADSTS700016: Application").contains("another tenant"));
+        assert!(told("AADSTS700016: Application").contains("does not exist in tenant t1"));
         assert!(told("no route to host").contains("az login"));
         let told = |status, code| of_subscription(&fault(status, code, "w"), "s1", "c1");
         assert!(told(Some(403), Some("AuthorizationFailed")).contains("--assignee c1 --scope /subscriptions/s1"));

@@ -97,7 +97,8 @@ impl Options {
     }
 
     fn needed(&self, name: &str) -> Result<String, String> {
-        self.variable(name).ok_or_else(|| format!("the target's credential needs ${name}, which is not set"))
+        self.variable(name)
+            .ok_or_else(|| format!("the target's credential needs the variable {name}, which is not set"))
     }
 
     fn client(&self, named: Option<&String>) -> Result<String, String> {
@@ -321,7 +322,7 @@ mod tests {
         let text =
             format!("{TARGET}  credential: {{ client-secret: {{ client-id: c, secret: {{ env: CANARY }} }} }}\n");
         let error = options(&text, &[]).azure_target().unwrap_err();
-        assert_eq!(error, "the target's credential needs $CANARY, which is not set");
+        assert_eq!(error, "the target's credential needs the variable CANARY, which is not set");
         let ready = options(&text, &[("CANARY", "canary-value")]);
         let azure = ready.azure_target().unwrap();
         let target = ready.assemble(azure, Secret::new("canary-kubeconfig"), None);

@@ -1,4 +1,4 @@
-//! Names of vaults, which are unique in the world, and vaults in deleted state, which keep theirs.
+//! Names of vaults, which are globally unique, and soft-deleted vaults, which keep theirs.
 
 use serde_json::{Value, json};
 use wi_engine::{RUN_TAG, Reader, Unreadable};
@@ -8,7 +8,7 @@ const VAULTS: &str = "2026-02-01";
 /// How many names are tried. A run tries as many for each of its vaults.
 const NAMES: u32 = 20;
 
-/// Why no name is to be had; `None` where one is.
+/// Why no name is available; `None` if one is.
 ///
 /// # Errors
 /// It cannot be asked.
@@ -25,11 +25,11 @@ pub(super) async fn no_name(reader: &Reader, subscription: &str) -> Result<Optio
         why = format!("{}: {}", text(&answer["reason"]), text(&answer["message"]));
     }
     Ok(Some(format!(
-        "no name for a vault is to be had: {NAMES} were tried, such as are free for anybody else: does a policy of the subscription forbid vaults? `az policy assignment list --scope /subscriptions/{subscription}` ({why})"
+        "no available Key Vault name after {NAMES} attempts; a subscription policy may forbid Key Vault: `az policy assignment list --scope /subscriptions/{subscription}` ({why})"
     )))
 }
 
-/// How many vaults of earlier runs are in deleted state.
+/// How many vaults of earlier runs are soft-deleted.
 ///
 /// # Errors
 /// It cannot be asked.

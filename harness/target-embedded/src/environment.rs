@@ -81,7 +81,7 @@ pub enum EnvironmentError {
     #[error(transparent)]
     Machine(wi_process_node::PreflightError),
     /// No folder for what has to lie on disk.
-    #[error("no folder for state in {}; name another with --state-dir", .folder.display())]
+    #[error("cannot create a state folder in {}; choose another with --state-dir", .folder.display())]
     State {
         /// Where it was tried.
         folder: PathBuf,

@@ -135,7 +135,7 @@ impl Words {
         let _ = tokio::time::timeout(LAST_WORDS, self.ended.cancelled()).await;
         let text = self.heard.lock().map(|heard| heard.clone()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        if lines.is_empty() { "it said nothing".to_owned() } else { format!("it said: {}", lines.join(" | ")) }
+        if lines.is_empty() { "it printed nothing".to_owned() } else { format!("it said: {}", lines.join(" | ")) }
     }
 }
 
@@ -145,7 +145,7 @@ impl Docker {
     /// # Errors
     /// One line with the remedy.
     pub(crate) async fn connect() -> Result<Self, String> {
-        let remedy = "start it, or point DOCKER_HOST at one";
+        let remedy = "start Docker, or set DOCKER_HOST";
         let engine =
             Engine::connect_with_defaults().map_err(|error| format!("Docker cannot be reached: {error}; {remedy}"))?;
         // Engines refuse a client that speaks a newer version than theirs.
@@ -163,9 +163,9 @@ impl Docker {
         let mut said = self.engine.import_image(ImportImageOptions::default(), body, None);
         while let Some(line) = said.next().await {
             let line =
-                line.map_err(|error| format!("Docker could not load our image: {}", wi_engine::sentence(&error)))?;
+                line.map_err(|error| format!("Docker could not load the image: {}", wi_engine::sentence(&error)))?;
             if let Some(detail) = line.error_detail {
-                return Err(format!("Docker could not load our image: {}", detail.message.unwrap_or_default()));
+                return Err(format!("Docker could not load the image: {}", detail.message.unwrap_or_default()));
             }
         }
         Ok(())
@@ -236,7 +236,7 @@ impl Docker {
         self.engine.start_container(id, None::<StartContainerOptions>).await.map_err(fault)?;
         match self.running(id, wanted.network, wanted.ports).await? {
             Some(running) => Ok((running, said)),
-            None => Err(format!("container {} ended at once; {}", wanted.name, said.last().await)),
+            None => Err(format!("container {} exited immediately; {}", wanted.name, said.last().await)),
         }
     }
 
@@ -371,7 +371,7 @@ impl Docker {
                 return Ok(bytes);
             }
         }
-        Err(format!("{path} is no file"))
+        Err(format!("{path} is not a file"))
     }
 
     /// Every container that runs.

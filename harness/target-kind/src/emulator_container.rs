@@ -116,7 +116,7 @@ impl Start<'_> {
             Ok(id) => id,
             Err(NotCreated::Taken(why)) => {
                 holdings.lock().await.forget(number)?;
-                return Err(format!("{why}; it is somebody else's, so it is left alone"));
+                return Err(format!("{why}; it belongs to another user and is not changed"));
             }
             Err(NotCreated::Failed(why)) => return Err(why),
         };
@@ -155,7 +155,7 @@ impl Start<'_> {
     }
 
     async fn did_not_come_up(&self, words: &Words) -> String {
-        format!("the emulator in container {} did not come up; {}", self.name, words.last().await)
+        format!("the emulator in container {} did not start; {}", self.name, words.last().await)
     }
 }
 
@@ -169,7 +169,7 @@ impl Emulator {
             Some(words) => format!("; {}", words.last().await),
             None => String::new(),
         };
-        format!("the Azure emulator in container {container} ended{code} in the middle of the run{last}")
+        format!("the Azure emulator in container {container} exited{code} during the run{last}")
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Held {
     Cluster {
         /// Its name.
         name: String,
-        /// A folder of ours that its nodes were given, by which they are told from somebody else's.
+        /// A mounted folder that identifies the nodes of this run.
         #[serde(default)]
         mark: Option<PathBuf>,
     },
@@ -127,7 +127,7 @@ impl Holdings {
     fn write(&mut self, line: &Line) -> Result<(), String> {
         let line = serde_json::to_string(line).unwrap_or_default();
         let written = writeln!(self.file, "{line}").and_then(|()| self.file.sync_data());
-        written.map_err(|error| format!("{}: {error}; name another folder with --state-dir", self.folder.display()))
+        written.map_err(|error| format!("{}: {error}; choose another folder with --state-dir", self.folder.display()))
     }
 
     /// Writes down something that is about to be made. Only then may it be made.
@@ -155,7 +155,7 @@ impl Holdings {
         self.write(&Line::Made { number, ids })
     }
 
-    /// Strikes out what was not made: somebody else's has its name.
+    /// Strikes out what was not made: another user's has its name.
     ///
     /// # Errors
     /// It could not be written.
@@ -210,7 +210,7 @@ impl Holdings {
 }
 
 /// Creates an object that is not there: in the list before it is made, with its uid as soon as there is one. What is there
-/// already is somebody else's, and leaves the list at once.
+/// already belongs to another user, and leaves the list at once.
 ///
 /// # Errors
 /// Its kind and name, and why not.

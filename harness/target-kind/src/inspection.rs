@@ -30,7 +30,7 @@ impl NewCluster {
     /// Checks that no cluster has the name yet.
     pub(super) fn is_free(&self, name: &str, there: &[String]) -> Result<(), String> {
         if there.iter().any(|there| there == name) {
-            return Err(format!("kind has a cluster {name} already; use it with --reuse, or give another --name"));
+            return Err(format!("kind has a cluster {name} already; use it with --reuse, or choose another --name"));
         }
         Ok(())
     }
@@ -42,14 +42,16 @@ impl Given {
         match which {
             Which::Standing { name } => {
                 if !kind::clusters().await?.contains(name) {
-                    return Err(format!("kind has no cluster {name}; `wi-conformance up kind --name {name}` makes it"));
+                    return Err(format!(
+                        "kind has no cluster {name}; `wi-conformance up kind --name {name}` creates it"
+                    ));
                 }
                 Ok(Given { name: Some(name.clone()), kubeconfig: kind::kubeconfig(name).await?, context: None })
             }
             Which::Named { cluster, .. } => {
                 Ok(Given { name: None, kubeconfig: cluster.kubeconfig.clone(), context: cluster.context.clone() })
             }
-            Which::New(_) => Err("a cluster that is still to be made has no kubeconfig".to_owned()),
+            Which::New(_) => Err("a cluster that does not exist yet has no kubeconfig".to_owned()),
         }
     }
 }
@@ -75,16 +77,14 @@ impl Looked {
                 production_check::MANY_NODES,
             )
         {
-            return Err(format!("this cluster looks like production: {why}; say --yes if a test run may use it"));
+            return Err(format!("this cluster looks like production: {why}; use --yes if a test run may use it"));
         }
         let ready = |node: &Node| {
             let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
             conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
         };
         if !nodes.items.iter().any(ready) {
-            return Err(format!(
-                "no node of cluster {name} is ready, so no pod would run; `kubectl get nodes` says more"
-            ));
+            return Err(format!("no node of cluster {name} is ready, so no pod would run; see `kubectl get nodes`"));
         }
         let place = node_network::find(docker, &context.server).await?;
         node_images::kind_of(&name, &place)?;

@@ -11,7 +11,7 @@ use super::holdings::{self, Held, Holdings};
 use super::webhook_install::Registered;
 use super::{Options, RealCluster, Webhook, emulator_container};
 
-/// What is known of a standing cluster, in its folder.
+/// What is known of a kept cluster, in its folder.
 const FILE: &str = "cluster.json";
 
 /// A cluster that stays.
@@ -43,7 +43,7 @@ impl Standing {
     }
 }
 
-/// Where a standing cluster's folder is.
+/// The folder of a kept cluster.
 fn folder(state_dir: &Path, name: &str) -> PathBuf {
     state_dir.join("clusters").join(name)
 }
@@ -103,7 +103,7 @@ pub(super) async fn keep(state_dir: &Path, name: &str, from: &Path, holdings: Ho
     left.into_iter().chain(kept).collect()
 }
 
-/// Moves an environment's folder to where standing clusters are.
+/// Moves an environment's folder to those of kept clusters.
 fn settle(state_dir: &Path, name: &str, from: &Path) -> Result<PathBuf, String> {
     let to = folder(state_dir, name);
     let fault = |error: std::io::Error| format!("{}: {error}", to.display());
@@ -118,7 +118,7 @@ fn settle(state_dir: &Path, name: &str, from: &Path) -> Result<PathBuf, String> 
     Ok(to)
 }
 
-/// Why a standing cluster did not end.
+/// Why a kept cluster was not removed.
 #[derive(Debug)]
 pub enum NotDown {
     /// We made none of this name.
@@ -127,7 +127,7 @@ pub enum NotDown {
     Left(Vec<String>),
 }
 
-/// Ends a standing cluster with everything that belongs to it.
+/// Removes a kept cluster with everything that belongs to it.
 ///
 /// # Errors
 /// It is not ours, or something is still there.
@@ -135,7 +135,7 @@ pub async fn down(state_dir: &Path, name: &str, gone: &mut (dyn FnMut(&Held) + S
     let folder = folder(state_dir, name);
     let Some(held) = holdings::remains(&folder) else {
         return Err(NotDown::Unknown(format!(
-            "no cluster {name} was made by `wi-conformance up kind`, so it is not ours to remove; `kind get clusters` lists all"
+            "no cluster {name} was created by `wi-conformance up kind`, so nothing is removed; `kind get clusters` lists all clusters"
         )));
     };
     let left = holdings::release(held, &folder, gone).await;

@@ -69,7 +69,7 @@ impl NewCluster<'_> {
             (said, child.wait().await)
         };
         let Ok((said, ended)) = tokio::time::timeout(CREATE, told).await else {
-            return Err(format!("kind made no cluster within {} s", CREATE.as_secs()));
+            return Err(format!("kind did not create a cluster within {} s", CREATE.as_secs()));
         };
         match ended {
             Ok(status) if status.success() => Ok(()),
@@ -132,8 +132,7 @@ async fn run(args: &[&str]) -> Result<Output, String> {
 fn absent(error: std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
-            "`kind` is not on the PATH; https://kind.sigs.k8s.io/docs/user/quick-start/#installation says how to get it"
-                .to_owned()
+            "`kind` is not on the PATH; see https://kind.sigs.k8s.io/docs/user/quick-start/#installation".to_owned()
         }
         _ => format!("kind could not be started: {error}"),
     }

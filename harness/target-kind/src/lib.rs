@@ -1,4 +1,4 @@
-//! A real cluster with an emulated Azure beside it: made by `kind` for the run, standing since `up`, or named by a file.
+//! A real cluster with an emulated Azure next to it: created by `kind` for the run, kept by `up`, or named by a file.
 
 mod docker;
 mod emulator_container;
@@ -139,7 +139,7 @@ pub struct Options {
     pub image_program: Option<PathBuf>,
     /// Archives of further images, for nodes.
     pub archives: Vec<PathBuf>,
-    /// Images of manifests, and the image of ours that takes the place of each.
+    /// Images of manifests, and the built-in image that replaces each.
     pub stand_ins: Vec<(String, String)>,
     /// The folder for state.
     pub state_dir: PathBuf,
@@ -211,7 +211,7 @@ impl RealCluster {
         cancel: &CancellationToken,
     ) -> Result<Self, Vec<String>> {
         let fault = |folder: &Path, error: std::io::Error| {
-            vec![format!("{}: {error}; name another folder with --state-dir", folder.display())]
+            vec![format!("{}: {error}; choose another folder with --state-dir", folder.display())]
         };
         let folder = environments(&options.state_dir).join(format!("real-{run_id}"));
         private_folder(&folder).map_err(|error| fault(&folder, error))?;
@@ -227,9 +227,9 @@ impl RealCluster {
                 return Ok(RealCluster { options, folder, holdings, parts, phases, _owner: owner });
             }
             Some(Err(why)) => why,
-            None => "interrupted while the cluster was made ready".to_owned(),
+            None => "interrupted while the cluster was prepared".to_owned(),
         };
-        tell("removing what was made so far");
+        tell("removing what was created so far");
         let left = holdings.into_inner().release().await;
         if !holdings::stays(&left) {
             let _ = std::fs::remove_dir_all(&folder);
@@ -295,7 +295,7 @@ struct Builder<'a> {
     tell: &'a (dyn Fn(&str) + Sync),
 }
 
-/// A cluster before anything of ours is in it.
+/// A cluster before the run has created anything in it.
 struct Found {
     name: String,
     kubeconfig: String,
@@ -403,21 +403,21 @@ impl Builder<'_> {
         {
             (self.tell)(&format!("pulling node image {image}"));
             docker.pull(image).await.map_err(|why| {
-                format!("node image {image} is not here and cannot be pulled ({why}); name another with --node-image")
+                format!("node image {image} is not on this machine and cannot be pulled ({why}); choose another with --node-image")
             })?;
         }
         let network = match docker.network(kind::NETWORK).await? {
             Some(_) => None,
             None => Some(self.holdings.lock().await.take(Held::Network { name: kind::NETWORK.to_owned() })?),
         };
-        // Nodes carry no label of ours, so they are given a folder by which they are known.
+        // Nodes cannot be labelled, so a mounted folder identifies them.
         let mark = self.folder.join("node-mark");
         private_folder(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
         let mark = mark.canonicalize().map_err(|error| format!("{}: {error}", mark.display()))?;
         let config = kind::marked(&new.config, &mark);
         let held = Held::Cluster { name: name.to_owned(), mark: config.is_some().then_some(mark) };
         let number = self.holdings.lock().await.take(held)?;
-        (self.tell)(&format!("making kind cluster {name}"));
+        (self.tell)(&format!("creating kind cluster {name}"));
         let kubeconfig = self.folder.join(holdings::KUBECONFIG);
         let config = config.as_deref().unwrap_or(&new.config);
         let cluster = kind::NewCluster { name, config, image: new.node_image.as_deref(), kubeconfig: &kubeconfig };
@@ -427,7 +427,7 @@ impl Builder<'_> {
         }
         created.map_err(|why| {
             let pulling = why.contains("failed to pull image");
-            if pulling { format!("{why}; name a node image that is here with --node-image") } else { why }
+            if pulling { format!("{why}; choose a node image that is on this machine with --node-image") } else { why }
         })?;
         let nodes = docker.nodes_of(name).await?;
         self.holdings.lock().await.made(number, nodes.into_iter().map(|node| node.id))?;

@@ -102,7 +102,7 @@ impl Builder<'_> {
         if there {
             return Ok(());
         }
-        (self.tell)("bringing our images to the nodes");
+        (self.tell)("loading images into the nodes");
         let archive = layer.archive(images).map_err(|error| wi_engine::sentence(&error))?;
         let digests = archive::digests(&archive);
         let path = self.folder.join("images.tar");
@@ -120,5 +120,5 @@ pub(super) fn kind_of<'a>(name: &str, place: &'a Place) -> Result<&'a str, Strin
     place
         .kind
         .as_deref()
-        .ok_or_else(|| format!("cluster {name} was not made by kind, so our images cannot be brought to its nodes"))
+        .ok_or_else(|| format!("cluster {name} was not created by kind, so images cannot be loaded into its nodes"))
 }

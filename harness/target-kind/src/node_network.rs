@@ -41,7 +41,7 @@ pub(crate) fn context(kubeconfig: &str, wanted: Option<&str>) -> Result<Context,
     let name = wanted
         .map(str::to_owned)
         .or(parsed.current_context)
-        .ok_or("it has no current context; name one with --context")?;
+        .ok_or("it has no current context; choose one with --context")?;
     let context = parsed.contexts.iter().find(|context| context.name == name);
     let context = context.and_then(|context| context.context.as_ref()).ok_or_else(|| {
         let names: Vec<&str> = parsed.contexts.iter().map(|context| context.name.as_str()).collect();
@@ -76,7 +76,7 @@ pub(crate) async fn find(docker: &Docker, server: &Url) -> Result<Place, String>
     let containers = docker.containers().await?;
     of(&containers, server).ok_or_else(|| {
         format!(
-            "the API server {server} is not a container of this machine's Docker, so its pods could not reach an emulator beside it"
+            "the API server {server} is not a container of this machine's Docker, so its pods could not reach the emulator"
         )
     })
 }
@@ -167,6 +167,6 @@ mod tests {
     fn a_context_that_is_not_there_is_told_with_those_that_are() {
         let kubeconfig = "apiVersion: v1\nkind: Config\ncontexts:\n- name: a\n  context: { cluster: c, user: u }\n";
         assert_eq!(context(kubeconfig, Some("b")).unwrap_err(), "it has no context b; it has a");
-        assert_eq!(context(kubeconfig, None).unwrap_err(), "it has no current context; name one with --context");
+        assert_eq!(context(kubeconfig, None).unwrap_err(), "it has no current context; choose one with --context");
     }
 }

@@ -18,7 +18,7 @@ impl Options {
         ] {
             all.remove(&other);
         }
-        // What was on a cluster before is somebody else's; only one that is made for the run holds nothing else.
+        // What was on a cluster before belongs to another user; only one that is made for the run holds nothing else.
         let permitted = match &self.which {
             Which::New(_) => true,
             Which::Standing { .. } => false,

@@ -35,9 +35,9 @@ fn after(holding: &Holding, created: Option<jiff::Timestamp>) -> Result<(), Kept
     match (holding.written, created) {
         (Some(written), Some(created)) if created.as_second() >= written.as_second() => Ok(()),
         (Some(written), Some(created)) => {
-            Err(unproven(format!("it was made at {created}, before it was written down at {written}")))
+            Err(unproven(format!("it was created at {created}, before its ledger entry at {written}")))
         }
-        (None, _) | (_, None) => Err(unproven("when it was made is not known")),
+        (None, _) | (_, None) => Err(unproven("its creation time is unknown")),
     }
 }
 
@@ -60,7 +60,7 @@ impl<'a> Release<'a> {
             Held::Image { name } => image(&docker().await?, holding, name).await,
             Held::NodeImages { nodes, names, digests } => {
                 if digests.is_empty() && !names.is_empty() {
-                    return Err(unproven("what they must be is not known"));
+                    return Err(unproven("their expected values are unknown"));
                 }
                 for node in nodes {
                     node::remove_images(node, digests).await.map_err(Kept::Failed)?;
@@ -95,7 +95,7 @@ async fn cluster(docker: &Docker, holding: &Holding, name: &str, mark: Option<&P
             Some(expected) => {
                 Kept::Replaced { expected: format!("container {expected}"), found: format!("container {}", node.id) }
             }
-            None => unproven(format!("node {} does not have our mark", node.name)),
+            None => unproven(format!("node {} does not carry the mark of this run", node.name)),
         });
     }
     for node in nodes {
@@ -115,7 +115,7 @@ async fn network(docker: &Docker, holding: &Holding, name: &str) -> Result<(), K
         Some(ours) => {
             return Err(Kept::Replaced { expected: format!("network {ours}"), found: format!("network {}", found.id) });
         }
-        None => return Err(unproven("kind makes it, and its id is not known")),
+        None => return Err(unproven("kind created it, and its id is unknown")),
     }
     docker.remove_unused_network(&found.id).await.map_err(Kept::Failed)
 }
@@ -128,7 +128,7 @@ async fn container(docker: &Docker, holding: &Holding, name: &str) -> Result<(),
         return Err(Kept::Replaced { expected: format!("container {ours}"), found: format!("container {}", found.id) });
     }
     if found.run.as_deref() != Some(&holding.run) {
-        // A container's labels never change, so one of ours always has it.
+        // A container's labels never change, so a container of this run always has it.
         return Err(unproven(format!("it does not carry {RUN_LABEL}={}", holding.run)));
     }
     if holding.ids.is_empty() {
@@ -193,5 +193,5 @@ async fn remove_object(
         let gone = wait::until(GONE, gone).await;
         return gone.ok_or_else(|| Kept::Failed(format!("still there {} s after its deletion", GONE.as_secs())));
     }
-    Err(Kept::Failed(format!("it was changed {LOOKS} times between a look and its deletion")))
+    Err(Kept::Failed(format!("it was changed {LOOKS} times between a check and its deletion")))
 }

@@ -162,7 +162,7 @@ pub(crate) async fn manifests(
         if matches!(there, Ok(Some(_))) {
             let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
             return Err(format!(
-                "{} {} is there already, so it is somebody else's; judge what is installed with --webhook preinstalled, or take another cluster",
+                "{} {} exists already and belongs to another user; test the installed webhook with --webhook preinstalled, or use another cluster",
                 kind.as_str().unwrap_or_default(),
                 name.as_str().unwrap_or_default()
             ));
@@ -182,20 +182,18 @@ pub(crate) async fn preinstalled_tenant(client: &kube::Client) -> Result<String,
         configurations.list(&ListParams::default()).await.map_err(|error| wi_engine::kubernetes::sentence(&error))?;
     let webhook = all.items.iter().flat_map(|c| c.webhooks.iter().flatten()).find(|webhook| webhook.name == WEBHOOK);
     let webhook = webhook.ok_or_else(|| {
-        format!(
-            "no MutatingWebhookConfiguration has webhook {WEBHOOK}; install one, or let us with --webhook reference"
-        )
+        format!("no MutatingWebhookConfiguration has webhook {WEBHOOK}; install one, or use --webhook reference")
     })?;
     let service = webhook
         .client_config
         .service
         .as_ref()
-        .ok_or("the webhook that is installed is registered by URL, so its settings cannot be read")?;
+        .ok_or("the installed webhook is registered by URL, so its settings cannot be read")?;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &service.namespace);
     let maps = maps.list(&ListParams::default()).await.map_err(|error| wi_engine::kubernetes::sentence(&error))?;
     let tenant = maps.items.into_iter().filter_map(|map| map.data).find_map(|mut data| data.remove(TENANT));
     tenant.ok_or_else(|| {
-        format!("no ConfigMap in namespace {} has {TENANT}, so the webhook's tenant is not known", service.namespace)
+        format!("no ConfigMap in namespace {} has {TENANT}, so the webhook's tenant is unknown", service.namespace)
     })
 }
 
@@ -238,7 +236,7 @@ pub(crate) async fn wait_asked(client: &kube::Client, namespace: &str) -> Result
     });
     asked.await.ok_or_else(|| {
         let last = last.lock().map(|last| last.clone()).unwrap_or_default();
-        format!("the API server does not ask the webhook within {} s: {last}", READY.as_secs())
+        format!("the API server does not call the webhook within {} s: {last}", READY.as_secs())
     })
 }
 

@@ -1,4 +1,4 @@
-//! Somebody else's objects that a scenario means: what they were is put back, also after `kill -9`, and nobody else's change is
+//! Another user's objects that a scenario means: what they were is put back, also after `kill -9`, and nobody else's change is
 //! lost.
 
 use reqwest::{Method, StatusCode};
@@ -13,7 +13,7 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const MAP: &str = "/api/v1/namespaces/default/configmaps/settings";
 const THEN: &str = "then:\n  - object: { kind: ConfigMap, name: nothing, absent: true }\n";
 
-/// What a step does to somebody else's object, and the request by which it does.
+/// What a step does to another user's object, and the request by which it does.
 const STEPS: [(&str, &str, &str); 3] = [
     (
         "patch",
@@ -107,7 +107,7 @@ async fn without_the_scenarios_word_or_the_targets_leave_a_case_is_not_applicabl
         let word = step.replace("existing: true, ", "").replace(", existing: true", "");
         for (step, target, expected) in [
             (step, "forbids", "the target lacks existing-objects"),
-            (&*word, "permits", "`existing: true` says that somebody else's is meant"),
+            (&*word, "permits", "write `existing: true` for an existing object"),
         ] {
             if what == "apply" && target == "permits" {
                 // Without the word, what is there is a conflict.
@@ -138,13 +138,13 @@ async fn a_plan_says_what_is_there_already_and_the_run_is_blocked_by_it_and_leav
     let planned = world.plan();
     let out = String::from_utf8_lossy(&planned.stdout).into_owned();
     assert!(
-        out.contains("there already  own/case  ConfigMap default/settings: the case would be blocked"),
+        out.contains("exists already  own/case  ConfigMap default/settings: the case would be blocked"),
         "{planned:?}"
     );
     let run = world.run();
     let ran = tokio::task::spawn_blocking(move || run.wait_with_output().unwrap()).await.unwrap();
     let out = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.code() == Some(1) && out.contains("already exists"), "{ran:?}");
-    assert!(!out.contains("left behind"), "what is somebody else's is no leftover: {out}");
+    assert!(!out.contains("left behind"), "what belongs to another user is no leftover: {out}");
     assert_eq!(data(&world).await, json!({ "a": "theirs", "b": "theirs" }));
 }

@@ -108,7 +108,7 @@ async fn play(world: &World, thing: &Thing, (when, does, ends): (Before, Does, E
         Ends::ByItself => {
             drop(stands);
             let ended = tokio::task::spawn_blocking(move || run.wait_with_output().unwrap()).await.unwrap();
-            // Of an application nothing is left when somebody deletes it: another one of its name is none of ours.
+            // Of an application nothing is left when somebody deletes it: another one with its name does not belong to the run.
             let gone = matches!(thing.at, things::At::Application) && does != Does::TakesOver;
             if when != Before::Creation && !gone && ended.status.code() != Some(5) && ended.status.code() != Some(1) {
                 wrong.push(format!("{row}: the run does not tell that something was left: {ended:?}"));
@@ -135,9 +135,9 @@ async fn play(world: &World, thing: &Thing, (when, does, ends): (Before, Does, E
     // A group whose creation was never answered and carries no proof is left and reported.
     let unproven = matches!(thing.at, things::At::Group) && when == Before::Answer && does == Does::Nothing;
     if others != 0 && !unproven {
-        wrong.push(format!("{row}: {others} of ours are still there: {ended:?}"));
+        wrong.push(format!("{row}: {others} resources of the run are still there: {ended:?}"));
     }
-    if unproven && !String::from_utf8_lossy(&ended.stderr).contains("nothing proves that this run made it") {
+    if unproven && !String::from_utf8_lossy(&ended.stderr).contains("there is no proof that this run created it") {
         wrong.push(format!("{row}: it is not told why it was left: {ended:?}"));
     }
     world.doors.disarm();

@@ -305,7 +305,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// How many of somebody else's are there, and how many others.
+    /// How many of another user's are there, and how many others.
     pub(crate) async fn count(&self) -> (usize, usize) {
         let (mut theirs, mut others) = (0, 0);
         for found in self.there().await {

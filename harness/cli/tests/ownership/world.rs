@@ -125,9 +125,8 @@ impl World {
 
     /// Writes the one scenario of the suite.
     pub(crate) fn scenario(&self, body: &str) {
-        let text = format!(
-            "title: what somebody else made stays\nrequirements: [OWN-1]\nmutants: [entra/wrong-code]\n{body}"
-        );
+        let text =
+            format!("title: what somebody else made stays\nrequirements: [OWN-1]\nmutants: [entra/wrong-code]\n{body}");
         std::fs::write(self.path("scenarios/own/case.yaml"), text).unwrap();
     }
 

@@ -1,5 +1,5 @@
 //! Pods that lie: each prints documents of a quick-start that do not tell what happened, and its scenario, which an honest pod
-//! passes, must turn red for that reason.
+//! passes, must fail for that reason.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -55,7 +55,7 @@ const LIARS: &[(&str, &str, Option<&str>, Lie)] = &[
     ("read-kept-quiet", NOT_ATTEMPTED, Some("the vault answered 200"), |lines, _| {
         lines.retain(|line| !line.contains("\"secret-read\"") && !line.starts_with("Your secret"));
     }),
-    ("second-exchange-kept-quiet", EXCHANGE, Some("that no container tells of"), |_, session| {
+    ("second-exchange-kept-quiet", EXCHANGE, Some("that no container claims"), |_, session| {
         session.do_it_once_more_in_silence();
     }),
     ("earlier-round", READ, Some("told of"), |lines, _| {
@@ -65,25 +65,25 @@ const LIARS: &[(&str, &str, Option<&str>, Lie)] = &[
         }
         lines.extend(again);
     }),
-    ("earlier-round-by-its-number", READ, Some("round 1 begins where 2 is due"), |lines, _| {
+    ("earlier-round-by-its-number", READ, Some("round 1 begins; expected round 2"), |lines, _| {
         lines.extend(lines.clone())
     }),
-    ("kept-token-never-granted", EXCHANGE, Some("kept an access token"), |lines, _| {
+    ("kept-token-never-granted", EXCHANGE, Some("claims a cached access token"), |lines, _| {
         edit(lines, "exchange", |said| said["cached"] = json!(true));
     }),
     ("document-after-end", READ, Some("after `end`"), |lines, _| {
         let read = lines.iter().find(|line| line.contains("\"secret-read\"")).cloned();
         lines.extend(read);
     }),
-    ("truncated-line", READ, Some("a document that cannot be read"), |lines, _| {
+    ("truncated-line", READ, Some("an invalid document"), |lines, _| {
         let last = lines.last_mut().expect("a line");
         last.truncate(30);
     }),
-    ("two-in-one-line", READ, Some("a document that cannot be read"), |lines, _| {
+    ("two-in-one-line", READ, Some("an invalid document"), |lines, _| {
         let second = lines.remove(2);
         lines[1].push_str(&second);
     }),
-    ("one-within-another", READ, Some("a document that cannot be read"), |lines, _| {
+    ("one-within-another", READ, Some("an invalid document"), |lines, _| {
         let second = lines.remove(2);
         lines[1].insert_str(40, &second);
     }),
@@ -308,7 +308,7 @@ fn pods() -> &'static [(&'static str, Option<&'static str>, Containers, Containe
         ),
         (
             "silent-beside-honest",
-            Some("that no container tells of"),
+            Some("that no container claims"),
             &[],
             &[("app", "quickstart/rust"), ("quiet", "liars/quiet")],
         ),

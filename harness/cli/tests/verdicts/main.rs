@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|Expected { id, told }| {
             let output = output.clone();
-            let title = if told.is_some() { format!("{id} is red and says why") } else { format!("{id} passes") };
+            let title = if told.is_some() { format!("{id} fails and says why") } else { format!("{id} passes") };
             Trial::ignorable_test(title, move || verdict(&output, &id, told))
         })
         .collect();
@@ -91,6 +91,6 @@ fn verdict(output: &str, id: &str, told: Option<&str>) -> Result<Completion, Fai
         None => Err(format!("what is right is called wrong: {section}").into()),
         Some(_) if passes => Err(format!("{id} passes: a false green").into()),
         Some(told) if section.contains(told) => Ok(Completion::Completed),
-        Some(told) => Err(format!("{id} is red, but not because of `{told}`: {section}").into()),
+        Some(told) => Err(format!("{id} fails, but not because of `{told}`: {section}").into()),
     }
 }

@@ -43,7 +43,7 @@ const MISTAKES: &[Mistake] = &[
     (
         "label-missing",
         &[(LABEL, "labels: { app: x }")],
-        "pod quick-start has no label azure.workload.identity/use (no label but app)",
+        "pod quick-start has no label azure.workload.identity/use (its only labels: app)",
     ),
     (
         "label-value",
@@ -59,7 +59,7 @@ const MISTAKES: &[Mistake] = &[
                 "labels: { azure.workload.identity/use: \"true\" }, annotations: { azure.workload.identity/client-id: \"{{app1.client-id}}\" }",
             ),
         ],
-        "label azure.workload.identity/use is on ServiceAccount reader, where it does nothing",
+        "label azure.workload.identity/use is on ServiceAccount reader, where it has no effect",
     ),
     (
         "account-not-named",
@@ -74,7 +74,7 @@ const MISTAKES: &[Mistake] = &[
     (
         "client-id-misspelt",
         &[("identity/client-id:", "identity/client_id:")],
-        "ServiceAccount reader has annotation azure.workload.identity/client_id, which nobody reads",
+        "ServiceAccount reader has annotation azure.workload.identity/client_id, which has no effect",
     ),
     (
         "client-id-of-another",
@@ -94,7 +94,7 @@ const MISTAKES: &[Mistake] = &[
     (
         "issuer-wrong",
         &[(SUBJECT, "{ subject: \"system:serviceaccount:{{namespace}}:reader\", issuer: \"{{cluster.issuer}}/\" }")],
-        "(registered has `/` more at the end)",
+        "(registered has extra `/` at the end)",
     ),
     (
         "audience-wrong",
@@ -102,7 +102,7 @@ const MISTAKES: &[Mistake] = &[
             SUBJECT,
             "{ subject: \"system:serviceaccount:{{namespace}}:reader\", audience: \"api://azureADTokenExchange\" }",
         )],
-        "upper and lower case alone, first at character 7: `a` for `A`",
+        "only in letter case, first at character 7: `a` for `A`",
     ),
     (
         "tenant-wrong",
@@ -112,7 +112,7 @@ const MISTAKES: &[Mistake] = &[
         )],
         "AZURE_TENANT_ID is 11111111-2222-3333-4444-555555555555",
     ),
-    ("rights-to-another", &[("to: app1", "to: other")], "has no right on vault kv1; other has"),
+    ("rights-to-another", &[("to: app1", "to: other")], "has no permission on vault kv1; other has"),
     ("secret-name-wrong", &[("SECRET_NAME: s", "SECRET_NAME: nothing")], "vault kv1 has no secret `nothing`; it has s"),
 ];
 

@@ -20,7 +20,7 @@ impl Stage<'_> {
         let mut token = match &asked.token_of {
             Some(other) => {
                 let kept = self.ready.tokens.get(&other.value).cloned();
-                kept.ok_or_else(|| format!("no step before this one asked by the name of {}", other.value))?
+                kept.ok_or_else(|| format!("no earlier ask-token step is named {}", other.value))?
             }
             None => self.cluster.account_token(&namespace, &asked.account, &audience).await?,
         };

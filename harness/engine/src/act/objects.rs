@@ -21,7 +21,9 @@ impl Stage<'_> {
                 self.cluster.change(address, subresource, &change.with.value).await?
             }
             Some(_) if subresource.is_some() => {
-                return Err(format!("{object} is somebody else's, and a change of a subresource cannot be put back"));
+                return Err(format!(
+                    "{object} belongs to another user, and a change of a subresource cannot be restored"
+                ));
             }
             Some(found) => try_change_existing(self.cluster, &found, &change.with.value, lease).await?,
         };
@@ -47,13 +49,13 @@ impl Stage<'_> {
         self.cluster.named(ObjectRef::new(api_version, &kind.value, Some(namespace), &name.value)).await
     }
 
-    /// The object, where it is there and somebody else's: then the scenario must have said so. `None` where it is the case's
+    /// The object, where it is there and another user's: then the scenario must have said so. `None` where it is the case's
     /// own, or not there.
     async fn found(&self, object: &ObjectRef, existing: bool, lease: &Lease) -> Result<Option<Value>, String> {
         self.own_still(object, lease).await?;
         match somebody_elses(self.cluster, object, lease).await? {
             Some(_) if !existing => Err(format!(
-                "{object} is there and the case did not make it, so it is left alone; `existing: true` says that somebody else's is meant"
+                "{object} exists and was not created by the case, so it is not changed; write `existing: true` for an existing object"
             )),
             found => Ok(found),
         }
@@ -66,7 +68,7 @@ impl Stage<'_> {
         let Some((made, uid)) = made else { return Ok(()) };
         match self.cluster.find(made).await.map_err(|error| sentence(&error))? {
             Some(found) if found["metadata"]["uid"] != uid => {
-                Err(format!("{made} is not the one that the case made any more, so {object} is left alone"))
+                Err(format!("{made} was replaced since the case created it, so {object} is not changed"))
             }
             _ => Ok(()),
         }
@@ -102,6 +104,6 @@ pub(crate) async fn ask_again(cluster: &Cluster, namespace: &str, pod: &mut PodE
     let patch = json!({ "metadata": { "annotations": { AGAIN: pod.asked.to_string() } } });
     match cluster.change(("v1", "Pod", Some(namespace), &name), None, &patch).await? {
         Created::Stored(_) => Ok(()),
-        Created::Refused(refused) => Err(format!("pod {name} cannot be asked again: {}", refused.message)),
+        Created::Refused(refused) => Err(format!("pod {name} cannot repeat the flow: {}", refused.message)),
     }
 }

@@ -14,7 +14,7 @@ use crate::cluster::{Created, ObjectRef};
 use crate::existing::{somebody_elses, try_change_existing};
 use crate::lease::Lease;
 
-/// The ConfigMap that holds the CA bundle, one in each namespace of ours.
+/// The ConfigMap with the CA bundle, one in each namespace of a case.
 const TRUST: &str = "wi-conformance-trust";
 /// Where it is mounted: below a folder that every node can make.
 const TRUST_PATH: &str = "/var/run/secrets/wi-conformance";
@@ -39,7 +39,7 @@ pub(crate) fn trust_config_map(namespace: &str, pods: &PodAdditions) -> Option<V
 }
 
 impl Stage<'_> {
-    /// Creates an object of a step. A pod that is refused is evidence. Where the scenario says that somebody else's may be
+    /// Creates an object of a step. A pod that is refused is evidence. Where the scenario says that another user's may be
     /// there, that one is changed instead.
     pub(super) async fn create(&mut self, object: Value, existing: bool, lease: &mut Lease) -> Result<Done, String> {
         let images = images(&object);

@@ -90,7 +90,7 @@ impl Arm<'_> {
         self.list(&self.url(&format!("resourceGroups/{group}/providers/Microsoft.KeyVault/vaults"), VAULTS)).await
     }
 
-    /// Vaults in deleted state, of the whole subscription.
+    /// Soft-deleted vaults of the whole subscription.
     pub(crate) async fn deleted_vaults(&self) -> Result<Vec<Value>, AzureError> {
         self.list(&self.url("providers/Microsoft.KeyVault/deletedVaults", VAULTS)).await
     }
@@ -132,7 +132,7 @@ impl Arm<'_> {
         self.find(&vault_path(group, name), VAULTS).await
     }
 
-    /// A vault in deleted state, if it is there.
+    /// A soft-deleted vault, if it exists.
     pub(crate) async fn find_deleted_vault(&self, location: &str, name: &str) -> Result<Option<Value>, AzureError> {
         self.find(&deleted_path(location, name), VAULTS).await
     }
@@ -146,7 +146,7 @@ impl Arm<'_> {
         self.list(&self.url(&format!("resourceGroups/{group}/resources"), GROUPS)).await
     }
 
-    /// Makes a resource group that may yet turn out to be somebody else's; `false` where it is.
+    /// Makes a resource group that may yet turn out to be another user's; `false` where it is.
     pub(crate) async fn make_group(&self, name: &str, run: &str, made: &str) -> Result<bool, AzureError> {
         let body = json!({ "location": self.azure.location, "tags": self.making(run, made) });
         let ours = |found: &Value| found["tags"][MADE_TAG] == made;
@@ -175,7 +175,7 @@ impl Arm<'_> {
             return Err(AzureError::unexpected(
                 path,
                 "the tags that it was created with",
-                "others: it is somebody else's now",
+                "it has other tags, so another user took it over",
             ));
         }
         let (url, scope) = (self.url(path, version), scope(&self.azure.resource_manager));
@@ -187,7 +187,7 @@ impl Arm<'_> {
         self.client.send(Method::PATCH, &url, &scope, Some(&body)).await.map(|_| ())
     }
 
-    /// The tags of what may yet turn out to be somebody else's.
+    /// The tags of what may yet turn out to be another user's.
     fn making(&self, run: &str, made: &str) -> Value {
         let mut tags = self.tags(run, made);
         tags[MAKING_TAG] = "true".into();
@@ -200,7 +200,7 @@ impl Arm<'_> {
         json!({ RUN_TAG: run, MADE_TAG: made, EXPIRES_TAG: expires.to_string() })
     }
 
-    /// Creates a resource of ours; `None` where one of its name is there.
+    /// Creates a resource; `None` if one with its name exists.
     async fn create(&self, path: &str, version: &str, body: &Value, made: &str) -> Result<Option<Value>, AzureError> {
         let ours =
             |found: &Value| found["tags"][MADE_TAG] == made && (found["systemData"].is_null() || untouched(found));
@@ -235,7 +235,7 @@ impl Arm<'_> {
         self.delete(&identity_path(group, name), IDENTITIES).await
     }
 
-    /// Deletes a vault, and waits until it is seen in deleted state: one that is not seen yet cannot be purged, and would
+    /// Deletes a vault, and waits until it is listed as soft-deleted: one that is not seen yet cannot be purged, and would
     /// stay for days.
     pub(crate) async fn delete_vault(&self, group: &str, name: &str, location: &str) -> Result<(), AzureError> {
         let scope = scope(&self.azure.resource_manager);

@@ -44,7 +44,9 @@ impl Chosen {
             ("principal id", &self.principal_id, &given.principal_id),
         ] {
             if let Some(wanted) = wanted.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(given)) {
-                return Err(format!("{handle}: the scenario states the {what} {wanted}, and this Azure gave {given}"));
+                return Err(format!(
+                    "{handle}: the scenario requires the {what} {wanted}, but this Azure assigned {given}"
+                ));
             }
         }
         Ok(())
@@ -62,6 +64,6 @@ mod tests {
         let given = |id: &str| Principal { client_id: id.into(), principal_id: "p".into() };
         assert_eq!(chosen.check("web", &given("aa")), Ok(()));
         let told = chosen.check("web", &given("bb")).unwrap_err();
-        assert_eq!(told, "web: the scenario states the client id aa, and this Azure gave bb");
+        assert_eq!(told, "web: the scenario requires the client id aa, but this Azure assigned bb");
     }
 }

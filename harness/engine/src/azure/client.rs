@@ -333,7 +333,7 @@ impl Client {
                 }
                 Err(AzureError::NoAnswer { why, .. }) if lost < TRIES => {
                     lost += 1;
-                    self.waited(format!("looked again for what {} made: {why}", host(url)));
+                    self.waited(format!("checked again what {} created: {why}", host(url)));
                 }
                 Err(error) => return Err(error),
             }

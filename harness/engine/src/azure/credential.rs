@@ -95,7 +95,7 @@ fn ways(azure: &AzureTarget, http: &reqwest::Client) -> Result<Ways, String> {
         all.push((credential.word(), made));
     }
     if all.is_empty() {
-        return Err("the environment offers no credential".to_owned());
+        return Err("the environment provides no credential".to_owned());
     }
     Ok(Ways { all, chosen: Mutex::new(None) })
 }
@@ -172,7 +172,7 @@ fn fault(why: String) -> azure_core::Error {
     azure_core::Error::with_message(ErrorKind::Credential, why)
 }
 
-/// The token that a CI provider gives to a job: asked for anew each time, for it lives for minutes only.
+/// The token that a CI provider gives to a job: asked for again each time, for it lives for minutes only.
 #[derive(Debug)]
 struct CiToken {
     http: reqwest::Client,
@@ -185,7 +185,7 @@ impl ClientAssertion for CiToken {
     async fn secret(&self, _options: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let asked = self.http.get(&self.url).query(&[("audience", AUDIENCE)]).bearer_auth(self.bearer.expose());
         let told = |error: reqwest::Error| {
-            fault(format!("the CI provider gives no token: {}", sentence(&error.without_url())))
+            fault(format!("the CI provider issues no token: {}", sentence(&error.without_url())))
         };
         let answer = asked.send().await.map_err(told)?.error_for_status().map_err(told)?;
         let body: serde_json::Value = answer.json().await.map_err(told)?;
@@ -211,11 +211,11 @@ impl ClientAssertion for Certificate {
 
 impl Certificate {
     fn signed(&self) -> Result<String, String> {
-        let certificate = block(self.pem.expose(), "CERTIFICATE").ok_or("the PEM holds no CERTIFICATE")?;
+        let certificate = block(self.pem.expose(), "CERTIFICATE").ok_or("the PEM file contains no CERTIFICATE")?;
         let key = ["PRIVATE KEY", "RSA PRIVATE KEY"].iter().find_map(|kind| pem_block(self.pem.expose(), kind));
-        let key = key.ok_or("the PEM holds no PRIVATE KEY")?;
+        let key = key.ok_or("the PEM file contains no PRIVATE KEY")?;
         let key = jsonwebtoken::EncodingKey::from_rsa_pem(key.as_bytes())
-            .map_err(|_| "the PEM's private key is no RSA key, which the identity provider needs")?;
+            .map_err(|_| "the private key in the PEM file is not an RSA key, which the identity provider requires")?;
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::PS256);
         header.x5t_s256 = Some(URL_SAFE_NO_PAD.encode(sha256(&certificate)));
         let now = jiff::Timestamp::now().as_second();
@@ -260,7 +260,7 @@ mod tests {
         let azure = azure(Credential::FirstOf(Vec::new()));
         let http = super::super::client::http(&azure).unwrap();
         let error = SignIn::new(&azure, http).err().unwrap();
-        assert_eq!(error, "the environment offers no credential");
+        assert_eq!(error, "the environment provides no credential");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Requests that carry no token of ours.
+//! Requests without the harness's own token.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -21,7 +21,7 @@ impl Client {
         Ok((response.status().as_u16(), challenge))
     }
 
-    /// A request with somebody else's token, and whatever is answered to it: status and body.
+    /// A request with another user's token, and whatever is answered to it: status and body.
     pub(crate) async fn get_as(&self, url: &str, token: &Secret) -> Result<(u16, Value), AzureError> {
         let no_answer = |error: reqwest::Error| AzureError::NoAnswer {
             method: Method::GET,

@@ -22,7 +22,7 @@ impl Vault<'_> {
         self.send(Method::PUT, name, Some(&json!({ "value": value.expose() }))).await
     }
 
-    /// Reads a secret with somebody else's token, by a version of the interface: status and body.
+    /// Reads a secret with another user's token, by a version of the interface: status and body.
     pub(crate) async fn read(
         &self,
         name: &str,

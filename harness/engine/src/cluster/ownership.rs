@@ -56,7 +56,7 @@ impl std::fmt::Display for ObjectRef {
     }
 }
 
-/// What an object of ours must show.
+/// What an object of this run must show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark<'a> {
     /// Value of the run's label.
@@ -97,10 +97,10 @@ impl Mark<'_> {
             // The server's time has whole seconds.
             (Some(created), Some(written)) if created.as_second() >= written.as_second() => Ok(()),
             (Some(created), Some(written)) => {
-                let why = format!("it was created at {created}, before it was written down at {written}");
+                let why = format!("it was created at {created}, before its ledger entry at {written}");
                 Err(Kept::Unproven { why })
             }
-            (None, _) | (_, None) => Err(Kept::Unproven { why: "when it was created is not known".to_owned() }),
+            (None, _) | (_, None) => Err(Kept::Unproven { why: "its creation time is unknown".to_owned() }),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Cluster {
                 outcome => return outcome.map_err(failed),
             }
         }
-        Err(Kept::Failed(format!("it was changed {LOOKS} times between a look and its deletion")))
+        Err(Kept::Failed(format!("it was changed {LOOKS} times between a check and its deletion")))
     }
 
     /// Removes an object of a namespace that goes as a whole. Whatever has its name now and is another one goes with that.

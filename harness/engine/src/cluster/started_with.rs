@@ -54,7 +54,7 @@ impl Cluster {
     }
 }
 
-/// Whether a container is the webhook's own, and no sidecar of somebody else's.
+/// Whether a container is the webhook's own, and no sidecar of another user's.
 fn is_the_webhook(container: &Value) -> bool {
     let told = |list: &str, word: &str| {
         container[list].as_array().is_some_and(|all| {

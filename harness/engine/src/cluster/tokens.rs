@@ -76,7 +76,7 @@ impl Cluster {
     pub(crate) async fn control(&self, what: &str, body: &Value) -> Result<Value, String> {
         match &self.control {
             Some(prefix) => self.post_path(&format!("{prefix}/{what}"), body).await,
-            None => Err(format!("this cluster offers no control of its {what}")),
+            None => Err(format!("this cluster cannot change its {what}")),
         }
     }
 }

@@ -81,7 +81,7 @@ impl Observer<'_> {
     }
 }
 
-/// Hands over the path of each string that Azure would take for a credential: a signed token, a key, a secret of ours.
+/// Hands over the path of each string that Azure would take for a credential: a signed token, a key, a secret of the case.
 fn credentials(value: &Value, at: &str, secrets: &[Secret], found: &mut dyn FnMut(&str)) {
     match value {
         Value::String(text) => {

@@ -8,7 +8,7 @@ use super::Observer;
 use crate::cluster::sentence;
 use crate::webhook::WEBHOOK;
 
-/// Where the upstream webhook answers probes, and where it shows its metrics, unless it is told otherwise.
+/// Where the upstream webhook answers probes, and where it shows its metrics, unless configured.
 /// Source: `--health-addr` and `--metrics-addr` of its command line.
 const HEALTH: u16 = 9440;
 pub(super) const METRICS: u16 = 8095;
@@ -92,7 +92,7 @@ pub(super) fn uncounted(metrics: &str, namespace: &str) -> Option<String> {
     };
     if lines.is_empty() {
         let related = metrics.lines().map(name).filter(|name| name.contains("azwi") || name.contains("mutation"));
-        return Some(format!("no metric {REVIEWS}; of like names there are: {}", listed(related.collect())));
+        return Some(format!("no metric {REVIEWS}; similar names: {}", listed(related.collect())));
     }
     if lines.iter().any(|line| line.contains(&format!("namespace=\"{namespace}\""))) {
         return None;
@@ -127,9 +127,9 @@ mod tests {
         let told = |metrics: &str| uncounted(metrics, "a").unwrap();
         assert_eq!(
             told("azwi_mutation_requests_count{namespace=\"a\"} 2\nother 1\n"),
-            "no metric azwi_mutation_request_count; of like names there are: azwi_mutation_requests_count"
+            "no metric azwi_mutation_request_count; similar names: azwi_mutation_requests_count"
         );
-        assert_eq!(told(""), "no metric azwi_mutation_request_count; of like names there are: none");
+        assert_eq!(told(""), "no metric azwi_mutation_request_count; similar names: none");
         assert_eq!(
             told("azwi_mutation_request_count{ns=\"a\",service_name=\"w\"} 2\n"),
             "azwi_mutation_request_count has no label `namespace`; it has: ns, service_name"

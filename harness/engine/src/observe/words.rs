@@ -30,7 +30,7 @@ impl Observer<'_> {
             let log = self.cluster.log_since(&home, pod, None).await;
             let mut found = Vec::new();
             if log.contains(&ready.canary) {
-                found.push("the value of a variable of a pod that it was shown".to_owned());
+                found.push("the value of an environment variable of a pod".to_owned());
             }
             if holds_a_credential(&log, &ready.secrets) {
                 found.push("a token, a key or a secret".to_owned());

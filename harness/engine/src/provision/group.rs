@@ -100,7 +100,7 @@ fn owned(name: &str) -> Owned {
 }
 
 fn taken(name: &str) -> String {
-    format!("resource group {name} is there already and is somebody else's, so it is left alone")
+    format!("resource group {name} exists already and belongs to another user, so it is not changed")
 }
 
 async fn make(ground: &Ground<'_>, owned: &Owned) -> Result<bool, String> {

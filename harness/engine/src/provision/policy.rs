@@ -96,7 +96,7 @@ impl Ground<'_> {
                 "spec": { "automountServiceAccountToken": false, "containers": [{ "name": "probe", "image": "probe" }] } }),
             "serviceaccounts" => json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata }),
             other => {
-                return Err(format!("a policy on {other} cannot be tried out; it may be on pods or serviceaccounts"));
+                return Err(format!("unsupported policy on {other}; expected pods or serviceaccounts"));
             }
         };
         let reached = async |unseen: Option<()>| match self.cluster.try_out(&probe).await {
@@ -109,7 +109,7 @@ impl Ground<'_> {
         }
         // An API server that never asks it is for the case to judge; one that cannot reach it is not.
         let waited = settle::until(READY, self.cancel, || reached(Some(()))).await;
-        waited.map_err(|error| format!("the API server does not reach policy {name}: {error}"))
+        waited.map_err(|error| format!("the API server cannot reach policy {name}: {error}"))
     }
 }
 

@@ -146,18 +146,19 @@ impl Ground<'_> {
                 Err(error) if !taken(&error) => return Err(error.to_string()),
                 Ok(None) | Err(_) if wanted.is_some() => {
                     lease.forget().map_err(|error| sentence(&error))?;
-                    return Err(format!("vault {handle}: the name {name} is somebody else's"));
+                    return Err(format!("vault {handle}: the name {name} belongs to another user"));
                 }
                 Ok(None) | Err(_) => {
                     lease.forget().map_err(|error| sentence(&error))?;
-                    self.azure.waited(format!("the vault name {name} is somebody else's, so another was taken"));
+                    self.azure
+                        .waited(format!("the vault name {name} belongs to another user, so another name is used"));
                 }
             }
         }
-        Err(format!("no name for vault {handle} is to be had: {} were tried, and each is somebody else's", NAMES + 1))
+        Err(format!("no available name for vault {handle} after {} attempts", NAMES + 1))
     }
 
-    /// Whether a vault of this name is in deleted state here and is this run's, so that its name may be freed.
+    /// Whether a vault of this name is soft-deleted and belongs to this run, so that it may be purged.
     async fn is_our_deleted_vault(&self, location: &str, name: &str) -> Result<bool, String> {
         let found = self.azure.arm().find_deleted_vault(location, name).await.map_err(|error| error.to_string())?;
         Ok(found.is_some_and(|vault| vault["properties"]["tags"][RUN_TAG] == self.run_id))
@@ -194,7 +195,7 @@ struct Made {
     by_roles: bool,
 }
 
-/// Whether a vault's name is taken, by a vault or by one in deleted state.
+/// Whether a vault's name is taken, by a vault or by a soft-deleted one.
 fn taken(error: &AzureError) -> bool {
     error.status() == Some(409) && matches!(error.code(), Some("VaultAlreadyExists" | "ConflictError" | "Conflict"))
 }

@@ -34,7 +34,7 @@ impl Undo<'_> {
             }
             (Some(_), _) => Ok(()),
             (None, _) if found["tags"][MAKING_TAG].is_null() || untouched(found) => Ok(()),
-            (None, _) => Err(Kept::Unproven { why: "it was not created with the mark that it carries".to_owned() }),
+            (None, _) => Err(Kept::Unproven { why: "it was not created with its current mark".to_owned() }),
         }
     }
 
@@ -44,7 +44,7 @@ impl Undo<'_> {
         self.marked(entry, &found["tags"], made)?;
         if entry.identity.is_none() && !found["tags"][MAKING_TAG].is_null() {
             // The mark was put on before it was known whether the group was there already.
-            return Err(Kept::Unproven { why: "the answer to its creation is not known".to_owned() });
+            return Err(Kept::Unproven { why: "its creation was not confirmed".to_owned() });
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for inside in arm.resources_of(name).await.map_err(failed)? {
@@ -76,7 +76,7 @@ impl Undo<'_> {
         arm.delete_identity(group, name).await.map_err(failed)
     }
 
-    /// A vault, and what stays of it in deleted state.
+    /// A vault, also when soft-deleted.
     pub(super) async fn vault(
         &self,
         entry: &Entry,

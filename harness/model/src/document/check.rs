@@ -97,7 +97,7 @@ impl<'a> Check<'a> {
         if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), text)
             && !regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&text))
         {
-            let why = schema["patternErrorMessage"].as_str().unwrap_or("it has not the form that is wanted");
+            let why = schema["patternErrorMessage"].as_str().unwrap_or("invalid format");
             let what = format!("`{text}`: {why}");
             return self.replace(schema, part, what);
         }
@@ -153,13 +153,13 @@ impl<'a> Check<'a> {
         );
         let what = match &mut part.node {
             Node::Text(text) if bare.contains(&text.as_str()) => return,
-            Node::Text(text) if holding(text).is_some() => format!("`{text}` needs something after it: `{text}: ...`"),
+            Node::Text(text) if holding(text).is_some() => format!("`{text}` needs a value: `{text}: ...`"),
             Node::Text(text) => unknown("word", text, &names),
             Node::Map(entries) => match entries.as_mut_slice() {
                 [entry] => match holding(&entry.key) {
                     Some(below) => return self.part(below, &mut entry.value),
                     None if bare.contains(&entry.key.as_str()) => {
-                        format!("`{}` stands alone, with nothing after it", entry.key)
+                        format!("`{}` has no value", entry.key)
                     }
                     None => {
                         let (at, what) = (entry.at, unknown("word", &entry.key, &names));
@@ -266,7 +266,7 @@ fn unknown(what: &str, found: &str, names: &[&str]) -> String {
     let close = names.iter().map(|name| (distance(name, found), *name)).min().filter(|(distance, _)| *distance <= 2);
     let meant = close.map(|(_, name)| format!("; `{name}` is near")).unwrap_or_default();
     if names.is_empty() {
-        return format!("unknown {what} `{found}`; there is none here");
+        return format!("unknown {what} `{found}`; none is allowed here");
     }
     format!("unknown {what} `{found}`, expected one of {}{meant}", listed(names))
 }

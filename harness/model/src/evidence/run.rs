@@ -80,7 +80,7 @@ impl RunEvidence {
             run.faults.append(&mut suspects);
         }
         if cut && run.speaks() {
-            run.faults.push("the log is longer than is read; what comes after is not known".to_owned());
+            run.faults.push("the log exceeds the limit; the rest was not read".to_owned());
         }
         run.faults.truncate(TOLD);
         run
@@ -97,7 +97,7 @@ impl RunEvidence {
         if redacted.len() > KEPT {
             let end = (0..=KEPT).rev().find(|at| redacted.is_char_boundary(*at)).unwrap_or(0);
             redacted.truncate(end);
-            redacted.push_str("\n[the rest is left out]\n");
+            redacted.push_str("\n[truncated]\n");
         }
         self.log = redacted;
         self
@@ -131,11 +131,11 @@ enum Line<'a> {
 
 fn classify(line: &str) -> Line<'_> {
     if line.len() > LONGEST_DOCUMENT {
-        let what = format!("{} bytes long, of at most {LONGEST_DOCUMENT} of a document", line.len());
+        let what = format!("{} bytes long; a document may have at most {LONGEST_DOCUMENT}", line.len());
         return if names_contract(head(line)) {
             Line::Broken(what)
         } else if line.len() > LONGEST_LINE {
-            Line::Suspect(format!("{} bytes long, of at most {LONGEST_LINE}", line.len()))
+            Line::Suspect(format!("{} bytes long; a line may have at most {LONGEST_LINE}", line.len()))
         } else {
             Line::Other
         };
@@ -145,7 +145,7 @@ fn classify(line: &str) -> Line<'_> {
         Ok(_) if !names_contract(line) => return Line::Other,
         Ok(_) => return Line::Broken(format!("a document inside something else: `{}`", shown(line))),
         Err(error) if names_contract(line) => {
-            return Line::Broken(format!("a document that cannot be read ({error}): `{}`", shown(line)));
+            return Line::Broken(format!("an invalid document ({error}): `{}`", shown(line)));
         }
         Err(_) => {}
     }
@@ -198,9 +198,9 @@ impl ContractReader {
         if event == "given" {
             self.round += 1;
             if last.is_some_and(|last| last != end) {
-                return Some(format!("round {round} begins before the one before it has ended"));
+                return Some(format!("round {round} begins before the previous one has ended"));
             }
-            return (round != self.round).then(|| format!("round {round} begins where {} is due", self.round));
+            return (round != self.round).then(|| format!("round {round} begins; expected round {}", self.round));
         }
         match last {
             None => Some(format!("`{event}` before any `given`")),
@@ -321,7 +321,7 @@ mod tests {
         );
         let logs: &[(String, &str)] = &[
             (format!("{good}{}\n", lines[3]), "line 7: `secret-read` after `end`"),
-            (format!("{good}{good}"), "line 7: round 1 begins where 2 is due"),
+            (format!("{good}{good}"), "line 7: round 1 begins; expected round 2"),
             (
                 format!(
                     "{good}{}",
@@ -333,11 +333,11 @@ mod tests {
             (format!("{}\n{}\n{}", lines[0], lines[1], lines[1]), "line 3: `token` after `token`"),
             (format!("{}\n{}", lines[0], round(2)), "line 2: round 2 begins before"),
             (lines[1..].join("\n"), "line 1: `token` before any `given`"),
-            (format!("{}\n{}{}\n", lines[0], &lines[1][..30], lines[2]), "line 2: a document that cannot be read"),
-            (format!("{}\n{} {}\n", lines[0], lines[1], lines[2]), "line 2: a document that cannot be read"),
+            (format!("{}\n{}{}\n", lines[0], &lines[1][..30], lines[2]), "line 2: an invalid document"),
+            (format!("{}\n{} {}\n", lines[0], lines[1], lines[2]), "line 2: an invalid document"),
             (format!("{}\n[{}]\n", lines[0], lines[1]), "line 2: a document inside something else"),
-            (format!("{}\nnote: {}\n", lines[0], lines[1]), "line 2: a document that cannot be read"),
-            (format!("{good}{}", &lines[0][..20]), "line 7: a document that cannot be read"),
+            (format!("{}\nnote: {}\n", lines[0], lines[1]), "line 2: an invalid document"),
+            (format!("{good}{}", &lines[0][..20]), "line 7: an invalid document"),
             (format!("{good}{}", &lines[0][..8]), "line 7: a part of a document"),
             (format!("{}\n{}\n{}\n", lines[0], &lines[1][..9], &lines[1][9..]), "line 2: a part of a document"),
             (format!("{}\n{long}", lines[0]), "line 2: 10000049 bytes long"),

@@ -1,4 +1,4 @@
-//! What an account may do, and how a vault answers who brings no token.
+//! What a service account may do, and how a vault answers an unauthenticated request.
 
 use super::{Verdict, broken, not_yet};
 use crate::evidence::{ClusterEvidence, Facts};

@@ -205,7 +205,7 @@ fn added_variable<'a>(container: &Container<'_>, sent: Option<&Container<'_>>) -
 }
 
 fn unchanged(evidence: &PodEvidence) -> Verdict {
-    let expected = "admitted, with nothing of workload identity added";
+    let expected = "admitted without mutation";
     let pod = stored(evidence, expected)?;
     let before = injection::containers(&evidence.sent);
     for container in injection::containers(pod) {

@@ -8,18 +8,18 @@ pub(super) fn aadsts(code: &str) -> Option<&'static str> {
         }
         "AADSTS700212" => "compare the federated credential's audience with the projected token's `aud`",
         "AADSTS700213" => {
-            "the federated credential's subject must be system:serviceaccount:NAMESPACE:SERVICEACCOUNT of this very pod"
+            "the federated credential's subject must be system:serviceaccount:NAMESPACE:SERVICEACCOUNT of this pod"
         }
-        "AADSTS7002138" => "the federated credential's subject differs from the token's `sub` in case only",
+        "AADSTS7002138" => "the federated credential's subject differs from the token's `sub` only in letter case",
         "AADSTS70025" => {
-            "the identity that the client-id annotation names has no federated credential; is it on another identity, or on the app registration?"
+            "the identity in the client-id annotation has no federated credential; check for one on another identity, or on the app registration"
         }
         "AADSTS70021" => "wait for the federated credential to propagate, then compare issuer, subject and audience",
         "AADSTS7000272" => {
-            "the issuer's published keys lack the one that signed the token: were they rotated, or is this another cluster's issuer?"
+            "the issuer does not publish the key that signed the token: check for key rotation, or for the issuer of another cluster"
         }
         "AADSTS700024" => {
-            "the token is expired or not yet valid: is the file read again before each exchange, and is the node's clock right?"
+            "the token is expired or not yet valid: check that the file is read before each exchange, and the node's clock"
         }
         "AADSTS700016" => {
             "the client-id annotation must hold the identity's client id, not its object id, name or resource id"
@@ -28,7 +28,7 @@ pub(super) fn aadsts(code: &str) -> Option<&'static str> {
             "the tenant id does not exist: check the webhook's AZURE_TENANT_ID and the account's tenant-id annotation"
         }
         "AADSTS90061" | "AADSTS50166" | "AADSTS501661" => {
-            "the identity provider cannot fetch the issuer's discovery document: check name, TLS and firewall of the issuer"
+            "the identity provider cannot fetch the issuer's discovery document: check DNS, TLS and firewall of the issuer"
         }
         _ => return None,
     })
@@ -56,11 +56,11 @@ pub(super) fn not_mutated(sent: &serde_json::Value) -> &'static str {
 }
 
 /// What to do where nothing was injected although the pod has the label.
-const NOT_MUTATED_THOUGH_LABELLED: &str = "the pod has its label: look into the admission exchange in the evidence. Where the webhook was not asked, compare its registration's selectors with the pod and its namespace; where it was asked, its patch is not what it must be";
+const NOT_MUTATED_THOUGH_LABELLED: &str = "the pod has its label: read the admission review in the evidence. If the webhook was not called, compare its selectors with the pod and its namespace; if it was called, its patch is wrong";
 
 /// What to do where nothing was injected.
 const NOT_MUTATED: &str = "the pod itself (not its account or Deployment) needs the label azure.workload.identity/use: \"true\", and the webhook must be registered when the pod is created";
 
 /// What to do about a vault's refusal.
 pub(super) const FORBIDDEN: &str =
-    "give the right to the identity's principal (object) id, in the vault's own mode: access policy or role";
+    "grant the permission to the identity's principal (object) id, by access policy or role as the vault is configured";

@@ -43,9 +43,8 @@ fn not_injected(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
         return Some(without_client_id(voice, pod, facts));
     }
     let missing = ["AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"].into_iter().find(|variable| !has(variable))?;
-    let advice = format!(
-        "look at the webhook's settings and at annotation {TENANT_ID} of the ServiceAccount: {missing} comes from there"
-    );
+    let advice =
+        format!("check the webhook's settings and annotation {TENANT_ID} of the ServiceAccount, which set {missing}");
     Some(Difference::at(Hop::Admission, format!("{missing} in the container"), "not there").advise(advice))
 }
 
@@ -60,14 +59,14 @@ fn left_alone(voice: &Voice<'_>, pod: &Value) -> Difference {
             voice.container
         );
         return Difference::at(Hop::Admission, expected, observed)
-            .advise(format!("take {} out of the annotation azure.workload.identity/skip-containers", voice.container));
+            .advise(format!("remove {} from the annotation azure.workload.identity/skip-containers", voice.container));
     }
     match &labels[USE_LABEL] {
         Value::Null => {}
         Value::String(value) if value == "true" => {
             let observed = format!("pod {name} has the label and was not mutated");
             return Difference::at(Hop::Admission, expected, observed).advise(
-                "see that the webhook is registered for pods of this namespace and runs: kubectl get mutatingwebhookconfigurations",
+                "check that the webhook runs and is registered for pods of this namespace: kubectl get mutatingwebhookconfigurations",
             );
         }
         other => {
@@ -84,18 +83,21 @@ fn left_alone(voice: &Voice<'_>, pod: &Value) -> Difference {
         format!("pod {name} has label {near}, which is not {USE_LABEL}{where_}")
     } else if on_account {
         format!(
-            "label {USE_LABEL} is on ServiceAccount {}, where it does nothing, and not on pod {name}",
+            "label {USE_LABEL} is on ServiceAccount {}, where it has no effect, and not on pod {name}",
             account_name(pod)
         )
     } else {
         let there: Vec<&str> = keys(labels).collect();
-        let there =
-            if there.is_empty() { "no label at all".to_owned() } else { format!("no label but {}", there.join(", ")) };
+        let there = if there.is_empty() {
+            "it has no labels".to_owned()
+        } else {
+            format!("its only labels: {}", there.join(", "))
+        };
         format!("pod {name} has no label {USE_LABEL} ({there})")
     };
     let what = if voice.pod.sent["metadata"]["name"].is_null() { "the template of the pod" } else { "the pod" };
     Difference::at(Hop::Admission, expected, observed)
-        .advise(format!("put label {USE_LABEL}: \"true\" on {what} (metadata.labels) and create it anew"))
+        .advise(format!("add label {USE_LABEL}: \"true\" to {what} (metadata.labels) and create it again"))
 }
 
 /// The webhook found no client id.
@@ -110,10 +112,10 @@ fn without_client_id(voice: &Voice<'_>, pod: &Value, facts: &Facts) -> Differenc
     if let Some(near) = keys(annotations).find(|key| is_near(CLIENT_ID, key)) {
         let where_ = differs(CLIENT_ID, near).map(|where_| format!(" ({where_})")).unwrap_or_default();
         let observed = format!(
-            "ServiceAccount {account} has annotation {near}, which nobody reads: it is not {CLIENT_ID}{where_}"
+            "ServiceAccount {account} has annotation {near}, which has no effect: it is not {CLIENT_ID}{where_}"
         );
         return Difference::at(Hop::Admission, expected, observed).advise(format!(
-            "rename annotation {near} of ServiceAccount {account} to {CLIENT_ID} and create the pod anew"
+            "rename annotation {near} of ServiceAccount {account} to {CLIENT_ID} and create the pod again"
         ));
     }
     let sent = voice.pod.sent["spec"]["serviceAccountName"].as_str().unwrap_or_default();
@@ -135,7 +137,7 @@ fn without_client_id(voice: &Voice<'_>, pod: &Value, facts: &Facts) -> Differenc
     let id = trusted(facts, pod).map_or_else(String::new, |(_, client_id)| format!(": \"{client_id}\""));
     let observed = format!("ServiceAccount {account} has no annotation {CLIENT_ID} ({there})");
     Difference::at(Hop::Admission, expected, observed)
-        .advise(format!("put annotation {CLIENT_ID}{id} on ServiceAccount {account} and create the pod anew"))
+        .advise(format!("add annotation {CLIENT_ID}{id} to ServiceAccount {account} and create the pod again"))
 }
 
 /// The projected token could not be read.
@@ -159,7 +161,7 @@ fn no_token(voice: &Voice<'_>, _: &Facts) -> Option<Difference> {
     }
     let difference = Difference::at(Hop::Token, format!("a projected token that user {uid} can read"), observed);
     Some(difference.advise(
-        "give the pod one user for all its containers (securityContext.runAsUser of the pod), or a group for its files (securityContext.fsGroup)",
+        "set one user for all containers (securityContext.runAsUser of the pod), or a group for its files (securityContext.fsGroup)",
     ))
 }
 
@@ -207,7 +209,7 @@ fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
         return at(
             format!("{told}: {wrong}"),
             format!(
-                "correct annotation {TENANT_ID} of ServiceAccount {account}, or take it away; the tenant is {}",
+                "correct or remove annotation {TENANT_ID} of ServiceAccount {account}; the tenant is {}",
                 facts.tenant_id
             ),
         );
@@ -308,14 +310,14 @@ fn not_read(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
             let others =
                 if others.is_empty() { "nobody else has".to_owned() } else { format!("{} has", others.join(", ")) };
             let observed = if has {
-                format!("{status}: the rights that {who}{object} has on vault {vault} do not allow it")
+                format!("{status}: the permissions of {who}{object} on vault {vault} do not allow it")
             } else {
-                format!("{status}: {who}{object} has no right on vault {vault}; {others}")
+                format!("{status}: {who}{object} has no permission on vault {vault}; {others}")
             };
             at(
                 observed,
                 format!(
-                    "give {who}{object} the right `get` on secrets of vault {vault}, in the vault's own mode: access policy or role"
+                    "grant {who}{object} the permission `get` on secrets of vault {vault}, by access policy or role as the vault is configured"
                 ),
             )
         }

@@ -151,8 +151,9 @@ fn public_key_der(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn judge_review(expectation: &TokenReviewExpectation, evidence: &ClusterEvidence) -> Verdict {
-    let word =
-        |authenticated: bool| if authenticated { "taken by the API server" } else { "not taken by the API server" };
+    let word = |authenticated: bool| {
+        if authenticated { "accepted by the API server" } else { "not accepted by the API server" }
+    };
     let expected = format!(
         "a token of {} for {}: {}",
         expectation.account.value,
@@ -172,7 +173,7 @@ pub(super) fn judge_no_credential(expectation: &NoCredentialExpectation, evidenc
     let kinds: Vec<&str> = expectation.in_kinds.iter().map(|kind| kind.value.as_str()).collect();
     let expected = format!("no credential in any {}", kinds.join(", "));
     if evidence.objects == 0 {
-        return Err(broken(Hop::SetUp, expected, "no object to look through"));
+        return Err(broken(Hop::SetUp, expected, "no object to search"));
     }
     if evidence.credentials.is_empty() {
         return Ok(());

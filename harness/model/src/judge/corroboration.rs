@@ -168,15 +168,15 @@ impl<'a> Matching<'a> {
                 }
                 What::Kept { access } => {
                     let known = kept.contains(&(run.0, run.1, text(access)));
-                    (!known).then(|| "it says that it kept an access token that it was never granted".to_owned())
+                    (!known).then(|| "it claims a cached access token that was never granted".to_owned())
                 }
                 What::Refused { code, status, assertion } => self.refusal(run.0, *code, *status, *assertion),
                 What::Read { uti, said } => self.read(run.0, *uti, said),
                 What::Printed { sha256 } => self.printed(sha256),
             };
             let expected = match claim.hop {
-                Hop::Secret => "each read that the pod tells of, recorded by the vault",
-                _ => "each exchange that the pod tells of, recorded by the identity provider",
+                Hop::Secret => "each secret read that the pod claims, recorded by the vault",
+                _ => "each exchange that the pod claims, recorded by the identity provider",
             };
             found.extend(fault.map(|observed| Finding {
                 container: Some(run.0),
@@ -225,11 +225,11 @@ impl<'a> Matching<'a> {
             // A proxy may keep what it was granted.
             Some(owner) if by_proxy && owner == container => None,
             Some(owner) => Some(format!(
-                "it says that it was granted access token {}, which container {owner} was granted before: one exchange is recorded, and told of twice",
+                "it claims access token {}, which container {owner} claimed before: one exchange is recorded but claimed twice",
                 text(uti)
             )),
             None => Some(format!(
-                "it says that it was granted an access token, but the identity provider recorded no such grant for its token (recorded: [{}])",
+                "it claims a granted access token, but the identity provider recorded no such grant for its token (recorded: [{}])",
                 self.shown("entra", |record| text(&record["status"]))
             )),
         }
@@ -253,7 +253,7 @@ impl<'a> Matching<'a> {
         }
         let seen = self.shown("entra", |record| record["response"]["body"]["error_codes"].to_string());
         Some(format!(
-            "it says that it was refused with AADSTS{code}, but the identity provider recorded no such refusal, or told of once already (recorded: [{seen}])"
+            "it claims a refusal with AADSTS{code}, but the identity provider recorded no such refusal, or one that was claimed already (recorded: [{seen}])"
         ))
     }
 
@@ -276,7 +276,7 @@ impl<'a> Matching<'a> {
         }
         let seen = self.shown("vault", |record| format!("{} {}", record["status"], text(&record["path"])));
         Some(format!(
-            "it says that the vault's answer was {}, but the vault recorded no such answer to a token granted to it, or told of once already (recorded: [{seen}])",
+            "it claims the vault's answer {}, but the vault recorded no such answer to a token granted to it, or one that was claimed already (recorded: [{seen}])",
             text(&said["outcome"])
         ))
     }
@@ -327,8 +327,8 @@ impl<'a> Matching<'a> {
             found.push(Finding {
                 container: None,
                 hop: Hop::Exchange,
-                expected: "each exchange with the pod's token told of by the container that made it".to_owned(),
-                observed: format!("the identity provider recorded an exchange with its token (answered {status}, {answer}) that no container tells of"),
+                expected: "each exchange with the pod's token claimed by the container that made it".to_owned(),
+                observed: format!("the identity provider recorded an exchange with its token (answered {status}, {answer}) that no container claims"),
             });
         }
         for (_, record) in self.records("vault").filter(|(index, _)| !self.taken.contains_key(index)) {
@@ -343,9 +343,9 @@ impl<'a> Matching<'a> {
             found.push(Finding {
                 container: None,
                 hop: Hop::Secret,
-                expected: "each read with the pod's access token told of by the container that made it".to_owned(),
+                expected: "each read with the pod's access token claimed by the container that made it".to_owned(),
                 observed: format!(
-                    "the vault recorded a read of {} (answered {status}) that no container tells of",
+                    "the vault recorded a read of {} (answered {status}) that no container claims",
                     text(&record["path"])
                 ),
             });

@@ -11,17 +11,17 @@ pub(super) fn differs(wanted: &str, seen: &str) -> Option<String> {
         return Some(format!("{more} at {place}"));
     }
     if let Some(rest) = seen.strip_prefix(wanted) {
-        return Some(format!("`{}` more at the end", short(rest)));
+        return Some(format!("extra `{}` at the end", short(rest)));
     }
     if let Some(rest) = wanted.strip_prefix(seen).filter(|_| !seen.is_empty()) {
-        return Some(format!("`{}` less at the end", short(rest)));
+        return Some(format!("missing `{}` at the end", short(rest)));
     }
     let at = wanted.chars().zip(seen.chars()).take_while(|(wanted, seen)| wanted == seen).count();
     let from = |text: &str| text.chars().skip(at).collect::<String>();
     if wanted.to_lowercase() == seen.to_lowercase() {
         let first = |text: String| text.chars().take(1).collect::<String>();
         return Some(format!(
-            "upper and lower case alone, first at character {}: `{}` for `{}`",
+            "only in letter case, first at character {}: `{}` for `{}`",
             at + 1,
             first(from(seen)),
             first(from(wanted))
@@ -72,9 +72,9 @@ mod tests {
     #[test]
     fn the_place_of_a_difference_is_told() {
         let table = [
-            ("https://x/y", "https://x/y/", "`/` more at the end"),
-            ("https://x/y/", "https://x/y", "`/` less at the end"),
-            ("api://A", "api://a", "upper and lower case alone, first at character 7: `a` for `A`"),
+            ("https://x/y", "https://x/y/", "extra `/` at the end"),
+            ("https://x/y/", "https://x/y", "missing `/` at the end"),
+            ("api://A", "api://a", "only in letter case, first at character 7: `a` for `A`"),
             ("a b", "a b ", "a blank more at the end"),
             (" a", "a", "a blank less at the beginning"),
             ("system:serviceaccount:a:r", "system:serviceaccount:default:r", "from character 23 on: `default` for `a`"),

@@ -38,12 +38,12 @@ pub fn judge_every_admission(review: &AdmissionEvidence, settings: &Settings, fa
             if changes.is_empty() {
                 return None;
             }
-            let expected = format!("pod {pod} as it was sent, with what workload identity adds and nothing else");
+            let expected = format!("pod {pod} as it was sent, with only what workload identity adds");
             at(expected, format!("the webhook {}", told(&changes)))
         }
         (Ok(_), Answered::Refused(refused)) => at(
             format!("pod {pod} is admitted by the webhook"),
-            format!("refused with {} and `{}`, which nothing asks for", refused.status, refused.message),
+            format!("refused with {} and `{}`, which is not expected", refused.status, refused.message),
         ),
         (Err(wanted), Answered::Admitted(_)) => at(
             format!("pod {pod} is refused by the webhook with {} and `{}`", wanted.status, wanted.message),
@@ -113,7 +113,7 @@ mod tests {
         pod["spec"]["securityContext"] = json!({ "fsGroup": 1000 });
         assert_eq!(
             judged(&review).unwrap(),
-            "the webhook set `spec.securityContext.fsGroup` to `1000`, which nothing asks for"
+            "the webhook set `spec.securityContext.fsGroup` to `1000`, which is not expected"
         );
     }
 
@@ -124,7 +124,7 @@ mod tests {
             Answered::Refused(RefusalEvidence { status, reason: String::new(), message: message.to_owned() })
         };
         fine.answered = said(400, "no");
-        assert!(judged(&fine).unwrap().contains("which nothing asks for"));
+        assert!(judged(&fine).unwrap().contains("which is not expected"));
         let mut short = review(json!({ "azure.workload.identity/service-account-token-expiration": "1" }));
         assert_eq!(judged(&short), None);
         short.answered = said(403, "token expiration 1 not valid. Expected value to be between 3600 and 86400");

@@ -15,7 +15,9 @@ pub(super) fn judge(expectation: &ExchangeExpectation, evidence: &PodEvidence, f
     let expected = match &expectation.outcome {
         ExchangeOutcome::Granted => granted_to(principal),
         ExchangeOutcome::Refused(code) => format!("refused with {}", code.value),
-        ExchangeOutcome::NotConfigured(part) => format!("no exchange, for want of configuration: `{}`", part.value),
+        ExchangeOutcome::NotConfigured(part) => {
+            format!("no exchange because of missing configuration: `{}`", part.value)
+        }
     };
     let tenant = tenant(expectation.tenant.as_ref(), evidence, facts);
     let way = matches!(expectation.outcome, ExchangeOutcome::Granted).then_some(facts);

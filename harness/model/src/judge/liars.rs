@@ -68,7 +68,7 @@ fn honest_pods_of_several_containers_and_rounds_pass() {
     }
 }
 
-/// Each lie beside the expectation that it must turn red, and what must be said of it.
+/// Each lie with the expectation that it must fail, and the message.
 #[test]
 fn no_lie_passes() {
     type Lie = (&'static str, &'static str, fn() -> PodEvidence);
@@ -89,13 +89,13 @@ fn no_lie_passes() {
             pod
         }),
         // One that prints what the container beside it did.
-        (GRANTED, "container app was granted before", || {
+        (GRANTED, "container app claimed before", || {
             let mut pod = beside(green(), "side");
             pod.runs[1].documents = pod.runs[0].documents.clone();
             pod.exchanges.truncate(2);
             pod
         }),
-        (READ, "told of once already", || {
+        (READ, "claimed already", || {
             let mut pod = beside(green(), "side");
             pod.runs[1].documents[3] = pod.runs[0].documents[3].clone();
             pod.exchanges.pop();
@@ -108,37 +108,37 @@ fn no_lie_passes() {
                 json!({ "event": "exchange", "outcome": "refused", "code": "AADSTS700016", "status": 400 });
             pod
         }),
-        (READ, "pod p, container app: it ended after saying `end` and no `secret-read`", || {
+        (READ, "pod p, container app: it ended after printing `end` and no `secret-read`", || {
             let mut pod = beside(green(), "side");
             pod.runs[0].documents.remove(3);
             pod
         }),
-        (READ, "pod p, container side: has printed nothing of it", || {
+        (READ, "pod p, container side: has not printed it", || {
             let mut pod = beside(green(), "side");
             pod.runs.pop();
             pod.exchanges.truncate(2);
             pod
         }),
         // An earlier round's, printed once more.
-        (GRANTED, "told of twice", || {
+        (GRANTED, "claimed twice", || {
             let mut pod = again(green());
             documents(&mut pod)[7]["claims"]["uti"] = json!("uti-1");
             documents(&mut pod)[7]["sha256"] = json!("a-1");
             pod.exchanges.truncate(2);
             pod
         }),
-        (READ, "told of once already", || {
+        (READ, "claimed already", || {
             let mut pod = again(green());
             pod.exchanges.pop();
             pod
         }),
-        (GRANTED, "it has not said so yet", || {
+        (GRANTED, "not reported by the pod yet", || {
             let mut pod = again(green());
             documents(&mut pod).truncate(5);
             pod.exchanges.truncate(2);
             pod
         }),
-        (GRANTED, "kept an access token that it was never granted", || {
+        (GRANTED, "claims a cached access token that was never granted", || {
             let mut pod = green();
             documents(&mut pod)[2]["cached"] = json!(true);
             pod
@@ -164,20 +164,20 @@ fn no_lie_passes() {
             pod
         }),
         // What happened and nobody tells of.
-        (GRANTED, "that no container tells of", || {
+        (GRANTED, "that no container claims", || {
             let mut pod = green();
             let mut other = pod.exchanges[0].clone();
             other["response"]["body"]["access_token"]["claims"]["uti"] = json!("uti-3");
             pod.exchanges.push(other);
             pod
         }),
-        (GRANTED, "refused with AADSTS700213) that no container tells of", || {
+        (GRANTED, "refused with AADSTS700213) that no container claims", || {
             let mut pod = green();
             pod.exchanges
                 .push(json!({ "plane": "entra", "status": 400, "response": { "body": { "error_codes": [700213] } } }));
             pod
         }),
-        (READ, "a read of /secrets/other (answered 200) that no container tells of", || {
+        (READ, "a read of /secrets/other (answered 200) that no container claims", || {
             let mut pod = green();
             let mut other = pod.exchanges[1].clone();
             other["path"] = json!("/secrets/other");
@@ -231,7 +231,7 @@ fn no_lie_passes() {
         }),
         (HOPS[2], "its log, line 2", || {
             let mut pod = green();
-            pod.runs[0].faults.push("line 2: a document that cannot be read".into());
+            pod.runs[0].faults.push("line 2: an invalid document".into());
             pod
         }),
         // A restart in which it says otherwise.

@@ -80,7 +80,7 @@ fn granted(
         if let (Some(given), Some(left)) = (given, left)
             && !(given - MARGIN - SLACK..=given - MARGIN).contains(&left)
         {
-            let expected = format!("expires_in = {} or little less: {given} were given", given - MARGIN);
+            let expected = format!("expires_in = {} or slightly less; found {given}", given - MARGIN);
             return Err(broken(Hop::Exchange, expected, left.to_string()));
         }
     }
@@ -96,7 +96,7 @@ fn times(body: &Value, claims: &Value) -> Verdict {
     };
     let on = body["expires_on"].as_str().and_then(|text| text.parse::<i64>().ok());
     if on.is_none_or(|on| (on - ends).abs() > SLACK) {
-        let expected = format!("expires_on, as text, the token's exp {ends} give or take {SLACK} s");
+        let expected = format!("expires_on, as text, the token's exp {ends} plus or minus {SLACK} s");
         return Err(broken(Hop::Exchange, expected, body["expires_on"].to_string()));
     }
     let most = ends - begins - MARGIN;
@@ -121,7 +121,7 @@ fn refused(refusal: &Refusal, voice: &Voice<'_>, expected: &str) -> Verdict {
 fn answered<'a>(voice: &Voice<'a>, expected: &str) -> Result<&'a Value, Unmet> {
     let said = document(voice, "metadata", Hop::Exchange, expected)?;
     if said["outcome"] == "failed" {
-        let observed = format!("nobody answers at {}: {}", text(&said["url"]), text(&said["message"]));
+        let observed = format!("no answer from {}: {}", text(&said["url"]), text(&said["message"]));
         return Err(broken(Hop::Pod, expected, format!("{observed}; {}", voice.pod.condition())));
     }
     Ok(said)

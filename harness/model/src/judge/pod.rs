@@ -63,11 +63,7 @@ pub(super) fn judge(expectation: &PodExpectation, evidence: &PodEvidence, facts:
         for container in &looked_at {
             if let Some((volume, path, _)) = container.mounts.iter().find(|(volume, _, _)| volumes.contains(volume)) {
                 let observed = format!("{volume} mounted at {path}");
-                return Err(broken(
-                    Hop::Admission,
-                    format!("container {}: no mount of the token", container.name),
-                    observed,
-                ));
+                return Err(broken(Hop::Admission, format!("container {}: no token mount", container.name), observed));
             }
         }
     }

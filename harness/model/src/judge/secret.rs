@@ -20,7 +20,7 @@ pub(super) fn judge(expectation: &SecretReadExpectation, evidence: &PodEvidence,
         SecretReadOutcome::Refused(refusal) => {
             format!("refused with {} and `{}`", refusal.status, refusal.message.value)
         }
-        SecretReadOutcome::NotAttempted => format!("secret {secret} never asked for"),
+        SecretReadOutcome::NotAttempted => format!("no request for secret {secret}"),
     };
     let way = matches!(expectation.outcome, SecretReadOutcome::Allowed).then_some(facts);
     voice::each(evidence, container, &expected, way, |voice| match &expectation.outcome {
@@ -61,7 +61,9 @@ fn allowed(
     // The human line comes after the document, so it is awaited; what it shows must be the same value.
     match voice.printed_secret() {
         Some(printed) => same(Hop::Secret, &format!("secret {secret} as printed, value sha256"), stored, printed),
-        None if voice.finished() => Err(broken(Hop::Secret, expected, "read, but not printed as the samples do")),
+        None if voice.finished() => {
+            Err(broken(Hop::Secret, expected, "read, but not printed in the format of the samples"))
+        }
         None => Err(not_yet(Hop::Secret, expected, "read, but not printed yet")),
     }
 }

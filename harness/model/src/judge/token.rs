@@ -56,9 +56,7 @@ fn renewed(wanted: bool, voice: &Voice<'_>, token: &Value) -> Verdict {
     match (wanted, changed) {
         (true, true) if is.as_i64() > was.as_i64() => Ok(()),
         (true, true) => Err(broken(Hop::Token, format!("a token issued after {was}"), format!("one issued at {is}"))),
-        (true, false) => {
-            Err(super::not_yet(Hop::Token, "another token than the first", format!("the first, issued at {was}")))
-        }
+        (true, false) => Err(super::not_yet(Hop::Token, "a renewed token", format!("the first, issued at {was}"))),
         (false, true) => {
             Err(broken(Hop::Token, format!("the first token, issued at {was}"), format!("one issued at {is}")))
         }

@@ -102,8 +102,8 @@ impl<'a> Voice<'a> {
             None => Ok(()),
             Some((restart, what)) => {
                 let of_run = if restart > 0 { format!(" of the run after restart {restart}") } else { String::new() };
-                let observed = format!("its log{of_run}, {what}: such documents prove nothing");
-                Err(broken(Hop::Pod, "documents as the contract of quick-start programs has them", observed))
+                let observed = format!("its log{of_run}, {what}: an invalid document");
+                Err(broken(Hop::Pod, "documents that follow the contract of quick-start programs", observed))
             }
         }
     }
@@ -182,7 +182,7 @@ fn each_of(
     for name in wanted.iter().copied().filter(|name| !speaking.contains(name)) {
         let awaited = awaited(pod_as_stored, pod, name, &speaking, named || wanted.len() == 1);
         let voice = Voice::of(pod, name);
-        let observed = || format!("{}: has printed nothing of it; {}", voice.place(), pod.condition());
+        let observed = || format!("{}: has not printed it; {}", voice.place(), pod.condition());
         match awaited {
             Awaited::No => {}
             Awaited::Surely if over(pod, name) => {
@@ -196,7 +196,7 @@ fn each_of(
         }
     }
     if speaking.is_empty() {
-        let observed = format!("pod {}: no container has said so; {}", pod.name(), pod.condition());
+        let observed = format!("pod {}: no container has reported it; {}", pod.name(), pod.condition());
         let over = matches!(pod.phase(), "Succeeded" | "Failed");
         return Err(if over { broken(Hop::Pod, expected, observed) } else { not_yet(Hop::Pod, expected, observed) });
     }

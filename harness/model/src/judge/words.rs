@@ -11,7 +11,7 @@ pub fn judge_webhook_words(words: &WebhookWords) -> Vec<Difference> {
     });
     let miscounted = words.counted.filter(|(counted, answered)| counted != answered).map(|(counted, answered)| {
         let expected = format!(
-            "azwi_mutation_request_count{{namespace=\"{}\"}} = {answered}: one for each review that it answered, refusals included",
+            "azwi_mutation_request_count{{namespace=\"{}\"}} = {answered}: one for each review that it answered, including refusals",
             words.namespace
         );
         let observed = words.uncounted.clone().unwrap_or_else(|| counted.to_string());

@@ -30,11 +30,11 @@ const SHOWN: usize = 120;
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Change::Added(path, value) => write!(f, "set `{path}` to {}, which nothing asks for", show(value)),
+            Change::Added(path, value) => write!(f, "set `{path}` to {}, which is not expected", show(value)),
             Change::Removed(path, value) => write!(f, "removed `{path}`, which was {}", show(value)),
             Change::Missing(path, value) => write!(f, "left `{path}` unset, which must be {}", show(value)),
             Change::Changed(path, was, is) => {
-                write!(f, "changed `{path}` from {} to {}, which nothing asks for", show(was), show(is))
+                write!(f, "changed `{path}` from {} to {}, which is not expected", show(was), show(is))
             }
             Change::Wrong(path, wanted, is) => {
                 write!(f, "set `{path}` to {}, which must be {}", show(is), show(wanted))

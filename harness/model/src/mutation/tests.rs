@@ -54,11 +54,11 @@ fn what_nothing_asks_for_is_named_by_its_path() {
     assert_eq!(
         told,
         [
-            "set `metadata.labels[a.b/c]` to `\"d\"`, which nothing asks for",
+            "set `metadata.labels[a.b/c]` to `\"d\"`, which is not expected",
             "removed `spec.containers[a].env[AZURE_TENANT_ID]`, which was `{\"name\":\"AZURE_TENANT_ID\",\"value\":\"mine\"}`",
             "set `spec.containers[b].env[AZURE_CLIENT_ID].value` to `\"other\"`, which must be `\"client\"`",
-            "changed `spec.restartPolicy` from `\"Never\"` to `\"Always\"`, which nothing asks for",
-            "set `spec.securityContext.fsGroup` to `1000`, which nothing asks for",
+            "changed `spec.restartPolicy` from `\"Never\"` to `\"Always\"`, which is not expected",
+            "set `spec.securityContext.fsGroup` to `1000`, which is not expected",
         ]
     );
 }

@@ -51,7 +51,7 @@ fn a_name_that_stands_for_nothing_is_an_error_at_its_place() {
     let message = fault(&GOOD.replace("{{namespace}}", "{{namspace}}"));
     assert!(
         message.starts_with("s.yaml:7:")
-            && message.contains("nothing is called `namspace`")
+            && message.contains("undefined variable `namspace`")
             && message.contains("namespace"),
         "{message}"
     );
@@ -81,7 +81,7 @@ fn empty_lists_that_would_make_a_case_pass_for_nothing_are_errors() {
     assert!(message.starts_with("s.yaml:1:1: `then` is empty"), "{message}");
     for (from, to) in [("[MUT-001]", "[]"), ("[webhook/no-env]", "[]")] {
         let text = GOOD.replace(from, to);
-        assert_eq!(fault(&text), "", "a suite of one's own needs neither");
+        assert_eq!(fault(&text), "", "a suite of your own needs neither");
         let lacking = lacking("s.yaml", &scenario("s.yaml", text.as_bytes()).unwrap());
         assert!(lacking[0].to_string().contains("is empty"), "{lacking:?}");
     }
@@ -113,7 +113,7 @@ then:
     let expected = [
         ("s.yaml:1:1: missing field `title`", ""),
         ("s.yaml:1:1: unknown field `titel`", "`title` is near"),
-        ("s.yaml:5:39: nothing is called `nobody` here", ""),
+        ("s.yaml:5:39: undefined variable `nobody`", ""),
         ("s.yaml:5:53: unknown field `isuer`", "`issuer` is near"),
         ("s.yaml:7:63: identity or service principal `app2` is not declared", ""),
         ("s.yaml:7:84: unknown word `read`", "`get`, `list`, `set`, `delete`"),

@@ -138,22 +138,22 @@ impl Look<'_> {
         if let Some(namespace) = &given.namespace {
             let name = filled(&namespace.value);
             if !is_label(&name) {
-                obstacles.push((namespace.at, format!("`{name}` cannot name a namespace: {LABEL}")));
+                obstacles.push((namespace.at, format!("`{name}` is not a valid namespace name: {LABEL}")));
             } else if self.offer.namespaces.as_ref().is_some_and(|there| there.contains(&name)) {
-                let why = format!("namespace {name} is there already; it must be the case's own: name another");
+                let why = format!("namespace {name} exists already, but the case must create it; choose another name");
                 obstacles.push((namespace.at, why));
             }
         }
         for (handle, vault) in &given.azure.vaults {
             if let Some(name) = vault.name.as_ref().filter(|name| !is_vault_name(&filled(&name.value))) {
                 let why = "3 to 24 letters, digits and single hyphens, a letter first, no hyphen last";
-                obstacles.push((name.at, format!("`{}` cannot name vault {handle}: {why}", name.value)));
+                obstacles.push((name.at, format!("`{}` is not a valid name for vault {handle}: {why}", name.value)));
             }
         }
         for (handle, identity) in &given.azure.identities {
             if let Some(name) = identity.name.as_ref().filter(|name| !is_identity_name(&filled(&name.value))) {
                 let why = "3 to 128 letters, digits, hyphens and underscores, a letter or digit first";
-                obstacles.push((name.at, format!("`{}` cannot name identity {handle}: {why}", name.value)));
+                obstacles.push((name.at, format!("`{}` is not a valid name for identity {handle}: {why}", name.value)));
             }
         }
         obstacles.extend(self.names_in_the_cluster());
@@ -169,7 +169,7 @@ impl Look<'_> {
             if let ClusterState::Namespace(namespace) = &state.value {
                 let name = filled(&namespace.name.value);
                 if !is_label(&name) {
-                    obstacles.push((namespace.name.at, format!("`{name}` cannot name a namespace: {LABEL}")));
+                    obstacles.push((namespace.name.at, format!("`{name}` is not a valid namespace name: {LABEL}")));
                 }
                 there.insert(name);
             }
@@ -184,7 +184,7 @@ impl Look<'_> {
                 brought.object["apiVersion"].as_str().is_some_and(|of| of.starts_with("rbac.authorization.k8s.io/"));
             // A pod that is refused is evidence, and so may be what the scenario is about.
             if kind != "Pod" && !any_name && !rule.0 {
-                obstacles.push((brought.at, format!("`{name}` cannot name a {kind}: {}", rule.1)));
+                obstacles.push((brought.at, format!("`{name}` is not a valid {kind} name: {}", rule.1)));
             }
             if kind == "Namespace" {
                 there.insert(name);
@@ -195,7 +195,7 @@ impl Look<'_> {
                 && !there.contains(&namespace)
             {
                 let why = format!(
-                    "{kind} {name} goes to namespace {namespace}, which nothing makes: say `namespace: {namespace}` in `given`, or bring the Namespace before it"
+                    "{kind} {name} is in namespace {namespace}, which does not exist: write `namespace: {namespace}` in `given`, or create the Namespace before it"
                 );
                 obstacles.push((brought.at, why));
             }
@@ -211,7 +211,7 @@ impl Look<'_> {
         let mut tell = |image: &str, pod: &str, at: Position| {
             let name = repository(image);
             let why = format!(
-                "image {image} stands for no program on this target, so pod {pod} would not start; `--image {name}=PROGRAM` says which one it is"
+                "image {image} has no program on this target, so pod {pod} would not start; set one with `--image {name}=PROGRAM`"
             );
             if !obstacles.iter().any(|(_, told)| *told == why) {
                 obstacles.push((at, why));
@@ -383,18 +383,18 @@ mod tests {
             )
         };
         for (given, expected) in [
-            ("namespace: Shop", "`Shop` cannot name a namespace"),
-            ("namespace: default", "namespace default is there already"),
-            ("azure: { vaults: { kv: { name: a--b } } }", "`a--b` cannot name vault kv"),
-            ("azure: { identities: { a: { name: -x } } }", "`-x` cannot name identity a"),
-            ("cluster: [ { namespace: { name: a.b } } ]", "`a.b` cannot name a namespace"),
+            ("namespace: Shop", "`Shop` is not a valid namespace name"),
+            ("namespace: default", "namespace default exists already"),
+            ("azure: { vaults: { kv: { name: a--b } } }", "`a--b` is not a valid name for vault kv"),
+            ("azure: { identities: { a: { name: -x } } }", "`-x` is not a valid name for identity a"),
+            ("cluster: [ { namespace: { name: a.b } } ]", "`a.b` is not a valid namespace name"),
             (
                 "cluster: [ { manifests: { objects: [ { apiVersion: v1, kind: ConfigMap, metadata: { name: A_b } } ] } } ]",
-                "`A_b` cannot name a ConfigMap",
+                "`A_b` is not a valid ConfigMap name",
             ),
             (
                 "cluster: [ { manifests: { objects: [ { apiVersion: v1, kind: ConfigMap, metadata: { name: a, namespace: shop } } ] } } ]",
-                "goes to namespace shop, which nothing makes",
+                "is in namespace shop, which does not exist",
             ),
         ] {
             let why = blocked(&with(given));

@@ -123,7 +123,7 @@ pub struct Vault {
     /// Roles that are given on it, on its resource group or on the subscription.
     #[serde(default)]
     pub roles: Vec<Located<RoleAssignment>>,
-    /// Set by a saboteur: the vault is given other values than `secrets` says.
+    /// Set by a mutant: the vault stores other values than `secrets` says.
     #[serde(skip)]
     #[schemars(skip)]
     pub decoy: bool,

@@ -40,7 +40,7 @@ pub enum Expectation {
     NoCredential(NoCredentialExpectation),
     /// What an account may do.
     Access(AccessExpectation),
-    /// How a vault answers who brings no token.
+    /// How a vault answers an unauthenticated request.
     Challenge(ChallengeExpectation),
     /// What the webhook says of itself.
     Webhook(WebhookExpectation),
@@ -375,7 +375,7 @@ pub struct AccessExpectation {
     pub throughout: Option<Patience>,
 }
 
-/// How a vault answers who brings no token: with 401, and with a challenge that names the authority and the resource.
+/// How a vault answers an unauthenticated request: with 401, and with a challenge that names the authority and the resource.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ChallengeExpectation {

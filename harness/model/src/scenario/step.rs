@@ -126,7 +126,7 @@ pub struct AskToken {
     pub tenant_id: Option<Text>,
     /// The scope; that of vaults when left out.
     pub scope: Option<Text>,
-    /// Another exchange of ours whose very token is presented once more; a new one when left out.
+    /// An earlier `ask-token` exchange whose token is used again; by default a new token.
     pub token_of: Option<Text>,
     /// Whether the token is altered after it was signed.
     #[serde(default)]

@@ -41,7 +41,7 @@ pub struct TargetFile {
     /// The webhook that is installed there.
     #[serde(default)]
     pub webhook: Webhook,
-    /// What the target can do. Left out: pods run, and in them the proxy that is injected; a webhook is installed and is not
+    /// Capabilities of the target. Left out: pods run, and in them the proxy that is injected; a webhook is installed and is not
     /// ours to take away, the issuer can be reached, and Azure keeps no journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<Capability>>,
@@ -275,7 +275,7 @@ pub struct Pods {
     /// Path of certificates (PEM) that each runtime in a pod is made to trust.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<String>,
-    /// Before the name of every image of ours: `registry.example/team` makes `quickstart/rust` into
+    /// Before the name of every built-in image: `registry.example/team` makes `quickstart/rust` into
     /// `registry.example/team/quickstart/rust`. Names that begin with a registry stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
@@ -356,7 +356,7 @@ fn check(file: &TargetFile) -> Result<(), (crate::located::Position, &'static st
             return Err((managed.at, "`kubeconfig` and `managed-cluster` both name the cluster; keep one of them"));
         }
         (None, Some(managed)) if file.azure.is_none() => {
-            return Err((managed.at, "`managed-cluster` needs `azure`, which is asked for it"));
+            return Err((managed.at, "`managed-cluster` needs `azure`"));
         }
         _ => {}
     }

@@ -33,7 +33,7 @@ pub(super) fn case(case: &Record, open: bool, requirements: &Catalogue, document
                         (failure(case, first))
                         @if !others.is_empty() {
                             details.fold {
-                                summary { (others.len()) " more that did not hold after it" }
+                                summary { (others.len()) " more failed after it" }
                                 @for other in others { (failure(case, other)) }
                             }
                         }
@@ -60,7 +60,7 @@ pub(super) fn case(case: &Record, open: bool, requirements: &Catalogue, document
                     @if let Some(text) = &case.source { div { dt { "From" } dd { (source(text)) } } }
                     @if let Some(defect) = &case.sabotage { div { dt { "Mutant" } dd { code { (shown(defect)) } } } }
                     div {
-                        dt { "Run it again" }
+                        dt { "Rerun" }
                         dd {
                             code { (shown(&crate::text::again(case))) }
                         }
@@ -75,15 +75,15 @@ pub(super) fn case(case: &Record, open: bool, requirements: &Catalogue, document
 fn failure(case: &Record, failure: &Failure) -> Markup {
     markup! {
         section.failure {
-            h4 { (path::name(failure.hop)) ": what was expected, and what was observed" }
+            h4 { (path::name(failure.hop)) ": expected and observed" }
             div.beside {
                 div.expected tabindex=[scrolls(&failure.expected)] { h5 { "Expected" } p { (shown(&failure.expected)) } }
                 div.observed tabindex=[scrolls(&failure.observed)] { h5 { "Observed" } p { (shown(&failure.observed)) } }
             }
-            @if let Some(advice) = &failure.advice { p.advice { strong { "What to do: " } (shown(advice)) } }
+            @if let Some(advice) = &failure.advice { p.advice { strong { "Advice: " } (shown(advice)) } }
             p.where {
-                "Stated at " code { (shown(&case.file)) ":" (failure.at.line) ":" (failure.at.column) }
-                "; looked at " (times(failure.looks)) " over " (duration(failure.waited_ms)) "."
+                "Scenario line " code { (shown(&case.file)) ":" (failure.at.line) ":" (failure.at.column) }
+                "; checked " (times(failure.looks)) " over " (duration(failure.waited_ms)) "."
             }
         }
     }
@@ -140,7 +140,7 @@ fn timeline(case: &Record) -> Markup {
     markup! {
         @if !case.timeline.is_empty() {
             details.fold {
-                summary { "Timeline: " (case.timeline.len()) " moments in " (duration(case.duration_ms)) }
+                summary { "Timeline: " (case.timeline.len()) " events in " (duration(case.duration_ms)) }
                 @if is_told_in_full(case) {
                     ol.timeline {
                         @for moment in &case.timeline {
@@ -182,7 +182,7 @@ fn evidence(case: &Record, documents: &Documents<'_>) -> Markup {
                                     details {
                                         summary { (shown(name)) }
                                         pre tabindex="0" aria-label=(shown(name)) { (shown(&text)) }
-                                        p { "The file itself: " (file(name)) }
+                                        p { "File: " (file(name)) }
                                     }
                                 } @else { (file(name)) }
                             }

@@ -22,9 +22,9 @@ pub(super) fn coverage(run: &RunRecord) -> Markup {
             section aria-labelledby="coverage" {
                 h2 id="coverage" { "Requirements" }
                 p {
-                    (counted(State::Shown)) " of " (ids.len()) " are shown to hold, "
+                    (counted(State::Shown)) " of " (ids.len()) " were verified, "
                     (counted(State::Broken)) " are not, "
-                    (counted(State::Untold)) " are told nothing about by this run."
+                    (counted(State::Untold)) " were not tested by this run."
                 }
                 div.scroll tabindex="0" role="group" aria-label="Table of requirements" {
                     table.coverage {

@@ -35,7 +35,7 @@ impl State {
         match self {
             State::Held => "✓ held",
             State::Broke if case.outcome == Outcome::Blocked => "! blocked here",
-            State::Broke => "✗ broke here",
+            State::Broke => "✗ failed here",
             State::Followed => "✗ broke too",
             State::CutShort => "cut short",
             State::Unasked => "not asked",

@@ -50,7 +50,7 @@ impl Source {
             }
             Source::BuiltIn => {
                 let found = built_in(path).map(<[u8]>::to_vec);
-                found.ok_or_else(|| catalogue::unreadable(&shown, "the suite in this program has no such file"))
+                found.ok_or_else(|| catalogue::unreadable(&shown, "the built-in suite has no such file"))
             }
         }
     }
@@ -74,7 +74,7 @@ impl Source {
         self.folder().join(named).display().to_string()
     }
 
-    /// Files that may be scenarios, in order. Folders called `manifests` hold manifests, and hidden ones are somebody else's.
+    /// Files that may be scenarios, in order. Folders called `manifests` hold manifests, and hidden ones belong to another user.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, InvalidScenario> {
         let shown = self.folder().display().to_string();
         match self {
@@ -105,7 +105,7 @@ fn is_yaml(path: &Path) -> bool {
 fn below(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let real = folder.canonicalize()?;
     if above.contains(&real) {
-        let what = format!("{} leads back to a folder that it lies in; remove that link", folder.display());
+        let what = format!("{} is a link to one of its parent folders; remove the link", folder.display());
         return Err(std::io::Error::other(what));
     }
     above.push(real);
