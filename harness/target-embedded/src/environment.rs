@@ -1,5 +1,6 @@
 //! The composition root: starts what a run needs and turns it into a target. The only room that knows every name.
 
+mod every_pod;
 mod images;
 mod logs;
 mod virtual_clock;
@@ -20,7 +21,7 @@ use wi_model::mutant::Mutants;
 use wi_model::plan::{Kinds, Offer};
 use wi_model::secret::Secret;
 use wi_model::target::{AzureTarget, ClusterTarget, Credential, PodAdditions, Target, WebhookUnderTest};
-use wi_process_node::{Door, ProcessNode};
+use wi_process_node::{Door, Extras, ProcessNode};
 
 pub use images::Program;
 pub use webhook_install::{Identified, Webhook};
@@ -54,6 +55,8 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// The issuer that a case asks for; one of this environment's own when `None`.
     pub issuer: Option<String>,
+    /// Whether every pod resolves and trusts this Azure, and not only those that a run adapts.
+    pub azure_for_every_pod: bool,
     /// What product the webhook is, once it was found out: every environment of a run has the same.
     pub identified: Identified,
 }
@@ -68,6 +71,7 @@ impl Default for Options {
             kubernetes: None,
             settings: BTreeMap::new(),
             issuer: None,
+            azure_for_every_pod: false,
             identified: Identified::default(),
         }
     }
@@ -210,8 +214,10 @@ impl Environment {
         let azure = Arc::new(start_azure(&cluster, time.read_in_azure(), &options.mutants).await?);
         let trust = folder.path().join("azure.pem");
         std::fs::write(&trust, azure.ca_pem()).map_err(state)?;
+        let extras = if options.azure_for_every_pod { every_pod::extras(&azure, &trust) } else { Extras::default() };
         let images = Images::new(&options.images, &options.webhook, trust, &options.mutants.proxy);
-        let node = start_node(&cluster, &azure, &time, folder.path(), (images, options.mutants.node.clone())).await?;
+        let mutants = options.mutants.node.clone();
+        let node = start_node(&cluster, &azure, &time, folder.path(), (images, mutants, extras)).await?;
         let node_name = node.name().to_owned();
         tracing::debug!(node = node_name, api = cluster.url(), "environment is up");
         routes.set_node(&node);
@@ -392,7 +398,7 @@ async fn start_node(
     azure: &Arc<AzureEmulator>,
     time: &Clock,
     folder: &Path,
-    (images, defects): (Images, BTreeSet<String>),
+    (images, defects, extras): (Images, BTreeSet<String>, Extras),
 ) -> Result<ProcessNode, EnvironmentError> {
     let name = "wi-node".to_owned();
     let api = cluster.acceptor();
@@ -418,6 +424,7 @@ async fn start_node(
         image_names: images.names(),
         images: Arc::new(move |image| images.resolve(image)),
         doors,
+        extras,
         clock: time.read(),
         clock_moved: time.moves(),
         program: "/proc/self/exe".into(),

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
-use std::io::{BufRead, BufReader};
+mod quick_start;
+mod sessions;
+
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -19,8 +22,25 @@ spec:
 ";
 
 fn main() -> std::process::ExitCode {
-    let trial = Trial::ignorable_test("kubectl_gets_describes_applies_logs_deletes_waits_and_creates_tokens", session);
-    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
+    if std::env::args().nth(1).is_some_and(|word| word == sessions::ECHO) {
+        sessions::echo();
+    }
+    type Test = fn() -> Result<(), Failed>;
+    let tests: [(&str, Test); 4] = [
+        ("kubectl_gets_describes_applies_logs_deletes_waits_and_creates_tokens", session),
+        ("kubectl_looks_into_pods_over_websockets", || sessions::session("true")),
+        ("kubectl_looks_into_pods_over_spdy", || sessions::session("false")),
+        ("the_quick_start_by_kubectl_reads_its_secret", quick_start::session),
+    ];
+    let trials = tests.map(|(name, test)| Trial::ignorable_test(name, move || ran(test))).into();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn ran(test: fn() -> Result<(), Failed>) -> Result<Completion, Failed> {
+    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+        return Ok(Completion::ignored_with("there is no kubectl on PATH"));
+    }
+    test().map(|()| Completion::Completed)
 }
 
 /// Ends the environment however the test ends.
@@ -35,21 +55,44 @@ impl Drop for Up {
 
 struct Kubectl {
     folder: PathBuf,
+    /// Variables of its own.
+    env: Vec<(&'static str, &'static str)>,
 }
 
 impl Kubectl {
-    fn run(&self, args: &[&str], input: Option<&str>) -> Output {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
         command
             .args(args)
+            .current_dir(&self.folder)
             .env("KUBECONFIG", self.folder.join("kubeconfig"))
-            .env("KUBECACHEDIR", self.folder.join("cache"));
+            .env("KUBECACHEDIR", self.folder.join("cache"))
+            .envs(self.env.iter().copied());
+        command
+    }
+
+    fn run(&self, args: &[&str], input: Option<&str>) -> Output {
+        let mut command = self.command(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        if let Some(input) = input {
-            std::io::Write::write_all(child.stdin.as_mut().unwrap(), input.as_bytes()).unwrap();
+        let mut standard_input = child.stdin.take().unwrap();
+        let input = input.unwrap_or_default().to_owned();
+        // A program that reads no more is no fault.
+        let writing = std::thread::spawn(move || drop(standard_input.write_all(input.as_bytes())));
+        let output = child.wait_with_output().unwrap();
+        writing.join().unwrap();
+        output
+    }
+
+    /// A run that must end with this code.
+    fn ends(&self, args: &[&str], input: Option<&str>, code: i32) -> Result<String, Failed> {
+        let output = self.run(args, input);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if output.status.code() == Some(code) {
+            Ok(out.into_owned())
+        } else {
+            Err(format!("kubectl {args:?}: expected exit code {code}, found {:?}: {out}{err}", output.status.code())
+                .into())
         }
-        drop(child.stdin.take());
-        child.wait_with_output().unwrap()
     }
 
     fn says(&self, args: &[&str], input: Option<&str>, expected: &str) -> Result<(), Failed> {
@@ -63,13 +106,10 @@ impl Kubectl {
     }
 }
 
-fn session() -> Result<Completion, Failed> {
-    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        return Ok(Completion::ignored_with("there is no kubectl on PATH"));
-    }
+fn session() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let _up = up(folder.path())?;
-    let kubectl = Kubectl { folder: folder.path().to_owned() };
+    let _up = up(folder.path(), &[])?;
+    let kubectl = Kubectl { folder: folder.path().to_owned(), env: Vec::new() };
     let says = |args: &[&str], expected: &str| kubectl.says(args, None, expected);
     says(&["version"], "Server Version: v1.")?;
     says(&["get", "namespaces"], "kube-system")?;
@@ -98,13 +138,14 @@ fn session() -> Result<Completion, Failed> {
     says(&["-n", "demo", "delete", "pod", "p1"], "deleted")?;
     says(&["delete", "namespace", "demo", "--timeout=30s"], "deleted")?;
     says(&["-n", "demo", "get", "pods"], "No resources found")?;
-    Ok(Completion::Completed)
+    Ok(())
 }
 
-fn up(folder: &Path) -> Result<Up, Failed> {
+fn up(folder: &Path, more: &[&str]) -> Result<Up, Failed> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_wi-conformance"))
         .args(["up", "embedded", "--kubeconfig"])
         .arg(folder.join("kubeconfig"))
+        .args(more)
         .env("WI_CONFORMANCE_STATE_DIR", folder.join("state"))
         .stdout(Stdio::piped())
         .spawn()?;
