@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+mod namespaces;
 mod quick_start;
 mod sessions;
 
@@ -26,11 +27,12 @@ fn main() -> std::process::ExitCode {
         sessions::echo();
     }
     type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("kubectl_gets_describes_applies_logs_deletes_waits_and_creates_tokens", session),
         ("kubectl_looks_into_pods_over_websockets", || sessions::session("true")),
         ("kubectl_looks_into_pods_over_spdy", || sessions::session("false")),
         ("the_quick_start_by_kubectl_reads_its_secret", quick_start::session),
+        ("kubectl_explains_kinds_and_is_told_what_a_namespace_may_hold", namespaces::session),
     ];
     let trials = tests.map(|(name, test)| Trial::ignorable_test(name, move || ran(test))).into();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -135,6 +137,14 @@ fn session() -> Result<(), Failed> {
         "deployment.apps/d created",
     )?;
     says(&["-n", "demo", "rollout", "status", "deployment/d", "--timeout=30s"], "successfully rolled out")?;
+    says(&["-n", "demo", "set", "env", "deployment/d", "A=1"], "deployment.apps/d env updated")?;
+    says(&["-n", "demo", "rollout", "status", "deployment/d", "--timeout=30s"], "successfully rolled out")?;
+    says(&["-n", "demo", "rollout", "undo", "deployment/d"], "deployment.apps/d rolled back")?;
+    says(&["-n", "demo", "rollout", "status", "deployment/d", "--timeout=30s"], "successfully rolled out")?;
+    assert!(
+        kubectl.ends(&["-n", "demo", "get", "deployment", "d", "-o", "yaml"], None, 0)?.contains("quickstart/pause")
+    );
+    assert!(!kubectl.ends(&["-n", "demo", "get", "deployment", "d", "-o", "yaml"], None, 0)?.contains("name: A"));
     says(&["-n", "demo", "delete", "pod", "p1"], "deleted")?;
     says(&["delete", "namespace", "demo", "--timeout=30s"], "deleted")?;
     says(&["-n", "demo", "get", "pods"], "No resources found")?;

@@ -58,12 +58,12 @@ pub(super) fn session() -> Result<(), Failed> {
     )?;
     kubectl.says(&["apply", "-f", "-"], Some(POD), "pod/quick-start created")?;
     kubectl.says(&["describe", "pod", "quick-start"], None, "AZURE_FEDERATED_TOKEN_FILE")?;
-    let ended = "--for=jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}=0";
-    kubectl.ends(&["wait", ended, "pod/quick-start", "--timeout=30s"], None, 0)?;
-    kubectl.says(&["logs", "quick-start", "--previous"], None, "Your secret is Hello!")?;
+    kubectl.ends(&["wait", "--for=condition=Ready", "pod/quick-start", "--timeout=30s"], None, 0)?;
+    // Each look takes kubectl a while.
+    let read = || kubectl.says(&["logs", "quick-start"], None, "Your secret is Hello!");
+    (0..100).map(|_| read()).find(Result::is_ok).map_or_else(read, |found| found)?;
     // Any other pod has the names and the certificates too, unless it declines them.
-    let run = ["run", "other", "--image=quickstart/pause"];
-    kubectl.ends(&run, None, 0)?;
+    kubectl.ends(&["run", "other", "--image=quickstart/pause"], None, 0)?;
     kubectl.ends(&["run", "declined", "--image=quickstart/pause", "--overrides", &overrides()], None, 0)?;
     kubectl.ends(&["wait", "--for=condition=Ready", "pod/other", "pod/declined", "--timeout=30s"], None, 0)?;
     let hosts = |pod: &str| {
@@ -127,11 +127,11 @@ async fn set_up(target: &Path, issuer: &str) -> Result<String, Failed> {
     };
     let location = azure["location"].clone();
     put("", "2021-04-01", json!({ "location": location })).await?;
-    let identity = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/qs";
+    let identity = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/quick-start";
     let made = put(identity, "2023-01-31", json!({ "location": location })).await?;
     let trust = json!({ "properties": { "issuer": issuer, "subject": "system:serviceaccount:default:workload-identity-sa",
         "audiences": ["api://AzureADTokenExchange"] } });
-    put(&format!("{identity}/federatedIdentityCredentials/qs"), "2023-01-31", trust).await?;
+    put(&format!("{identity}/federatedIdentityCredentials/quick-start"), "2023-01-31", trust).await?;
     let principal = &made["properties"]["principalId"];
     let policy = |object: &Value, rights: &[&str]| json!({ "tenantId": tenant, "objectId": object, "permissions": { "secrets": rights } });
     let vault = json!({ "location": location, "properties": { "tenantId": tenant, "sku": { "family": "A", "name": "standard" },
