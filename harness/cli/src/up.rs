@@ -33,13 +33,8 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     let webhook = targets::embedded_webhook(&args.webhook, args.profile, args.cert_rotation, &images)?;
     let cancel = CancellationToken::new();
     let signals = signal::watch(&cancel);
-    let options = Options {
-        webhook,
-        images,
-        state_dir: Some(global.state_dir()),
-        azure_for_every_pod: true,
-        ..Options::default()
-    };
+    let options =
+        Options { webhook, images, state_dir: Some(global.state_dir()), for_everybody: true, ..Options::default() };
     let environment = Environment::start(options).await.map_err(|error| Stop::from_error(Exit::TargetUnfit, &error))?;
     if let Err(error) = write_private(&kubeconfig, &environment.kubeconfig()) {
         let _ = environment.stop().await;

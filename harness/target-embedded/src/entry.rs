@@ -10,24 +10,36 @@ use std::process::ExitCode;
 use wi_images::proxy;
 use wi_reference_proxy::{Args, Proxy};
 
+use crate::manager;
+
 /// First argument of a process that is a built-in program of an image.
 pub const MARKER: &str = "--wi-conformance-program";
 
 /// Returns at once, unless this process was started to be a pod's sandbox or a built-in program, by its marker or as
-/// `/proxy`; then it becomes that and never returns.
+/// `/proxy` or `/manager`; then it becomes that and never returns.
 pub fn entry() {
     wi_process_node::entry();
     let mut args = std::env::args_os();
-    let program = if args.next().as_deref() == Some(OsStr::new(proxy::PROGRAM)) {
-        "proxy".into()
-    } else if args.next().as_deref() == Some(OsStr::new(MARKER)) {
-        args.next().unwrap_or_default()
+    let code = if std::env::args_os().next().as_deref() == Some(OsStr::new(manager::PROGRAM)) {
+        manager::reference_webhook(args)
+    } else if let Some(program) = built_in(&mut args) {
+        run_program(&program.to_string_lossy(), args)
     } else {
         return;
     };
-    let code = run_program(&program.to_string_lossy(), args);
     #[expect(clippy::exit, reason = "the caller's main must not go on in a process that was started for a pod")]
     std::process::exit(i32::from(code));
+}
+
+/// The built-in program that this process was started to be.
+fn built_in(args: &mut std::env::ArgsOs) -> Option<OsString> {
+    if args.next().as_deref() == Some(OsStr::new(proxy::PROGRAM)) {
+        Some("proxy".into())
+    } else if args.next().as_deref() == Some(OsStr::new(MARKER)) {
+        Some(args.next().unwrap_or_default())
+    } else {
+        None
+    }
 }
 
 /// Runs a built-in program to its end; `words` are its arguments.
@@ -106,7 +118,7 @@ async fn run_proxy(args: &Args) -> u8 {
 }
 
 /// A line on standard error, without characters that a terminal obeys.
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     let shown: String = line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     let _ = writeln!(std::io::stderr().lock(), "{shown}");
 }

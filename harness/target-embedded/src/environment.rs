@@ -55,8 +55,9 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// The issuer that a case asks for; one of this environment's own when `None`.
     pub issuer: Option<String>,
-    /// Whether every pod resolves and trusts this Azure, and not only those that a run adapts.
-    pub azure_for_every_pod: bool,
+    /// Whether it is for everybody's pods, and not for those of a run alone: every pod resolves and trusts this Azure, and
+    /// the reference webhook stands for the upstream one's image.
+    pub for_everybody: bool,
     /// What product the webhook is, once it was found out: every environment of a run has the same.
     pub identified: Identified,
 }
@@ -71,7 +72,7 @@ impl Default for Options {
             kubernetes: None,
             settings: BTreeMap::new(),
             issuer: None,
-            azure_for_every_pod: false,
+            for_everybody: false,
             identified: Identified::default(),
         }
     }
@@ -214,8 +215,9 @@ impl Environment {
         let azure = Arc::new(start_azure(&cluster, time.read_in_azure(), &options.mutants).await?);
         let trust = folder.path().join("azure.pem");
         std::fs::write(&trust, azure.ca_pem()).map_err(state)?;
-        let extras = if options.azure_for_every_pod { every_pod::extras(&azure, &trust) } else { Extras::default() };
+        let extras = if options.for_everybody { every_pod::extras(&azure, &trust) } else { Extras::default() };
         let images = Images::new(&options.images, &options.webhook, trust, &options.mutants.proxy);
+        let images = if options.for_everybody { images.with_upstream_webhook() } else { images };
         let mutants = options.mutants.node.clone();
         let node = start_node(&cluster, &azure, &time, folder.path(), (images, mutants, extras)).await?;
         let node_name = node.name().to_owned();

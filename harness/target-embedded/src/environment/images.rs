@@ -10,11 +10,14 @@ use wi_images::proxy;
 use wi_process_node::ImageProgram;
 
 use super::Webhook;
+use crate::manager;
 
 /// Image of the webhook under test where it runs as a pod.
 pub(super) const WEBHOOK_IMAGE: &str = "wi-conformance/webhook-under-test";
 /// Where upstream's image holds its program.
-pub(super) const MANAGER: &str = "/manager";
+pub(super) const MANAGER: &str = manager::PROGRAM;
+/// How names of the upstream webhook's image end.
+const UPSTREAM: &str = "azure/workload-identity/webhook";
 
 /// A program that stands for an image.
 #[derive(Debug, Clone)]
@@ -49,6 +52,8 @@ pub(super) struct Images {
     /// The certificates of this Azure, for the image that cannot be given any otherwise.
     trust: PathBuf,
     proxy_env: BTreeMap<String, String>,
+    /// The reference webhook stands for the upstream one's image.
+    upstream_webhook: bool,
 }
 
 impl Images {
@@ -72,7 +77,16 @@ impl Images {
             }
             Webhook::Reference { .. } | Webhook::None => {}
         }
-        Images { named, held_at, trust, proxy_env: proxy::env(proxy_breaks) }
+        // Upstream's own image holds its program there, whatever stands for it.
+        for (name, _) in named.iter().filter(|(name, _)| name.ends_with(UPSTREAM)) {
+            held_at.entry(name.clone()).or_insert_with(|| MANAGER.into());
+        }
+        Images { named, held_at, trust, proxy_env: proxy::env(proxy_breaks), upstream_webhook: false }
+    }
+
+    /// With the reference webhook for the upstream one's image. Never where that is judged: it would be taken for it.
+    pub(super) fn with_upstream_webhook(self) -> Self {
+        Images { upstream_webhook: true, ..self }
     }
 
     /// The names of all.
@@ -94,6 +108,15 @@ impl Images {
                 env: program.env.clone(),
                 user: Some(USER),
                 files: held_at.map(|path| (path.clone(), program.path.clone())).into_iter().collect(),
+                ..ImageProgram::default()
+            });
+        }
+        if self.upstream_webhook && repository.ends_with(UPSTREAM) {
+            return Some(ImageProgram {
+                id: format!("wi-conformance-reference/{image}"),
+                command: vec![MANAGER.into()],
+                user: Some(USER),
+                files: vec![(MANAGER.into(), std::env::current_exe().ok()?)],
                 ..ImageProgram::default()
             });
         }
