@@ -61,7 +61,7 @@ pub(super) fn session() -> Result<(), Failed> {
     kubectl.ends(&["wait", "--for=condition=Ready", "pod/quick-start", "--timeout=30s"], None, 0)?;
     // Each look takes kubectl a while.
     let read = || kubectl.says(&["logs", "quick-start"], None, "Your secret is Hello!");
-    (0..100).map(|_| read()).find(Result::is_ok).map_or_else(read, |found| found)?;
+    (0..100).map(|_| read()).find(Result::is_ok).unwrap_or_else(read)?;
     // Any other pod has the names and the certificates too, unless it declines them.
     kubectl.ends(&["run", "other", "--image=quickstart/pause"], None, 0)?;
     kubectl.ends(&["run", "declined", "--image=quickstart/pause", "--overrides", &overrides()], None, 0)?;
