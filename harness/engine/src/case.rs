@@ -273,7 +273,8 @@ impl<'a> Running<'a> {
         });
         if let Some(observed) = observed {
             self.note(&format!("failed at {hop}: {observed}"));
-            self.record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
+            let told = Difference::at(hop, expected, observed);
+            self.record.failures.push(Failure::of(told, at, 1, 0));
         }
     }
 
@@ -326,9 +327,7 @@ impl<'a> Running<'a> {
     /// A failure that no expectation speaks of: it comes before what may have followed from it.
     fn fail_first(&mut self, difference: Difference, at: Position) {
         self.note(&format!("failed at {}: {}", difference.hop, difference.observed));
-        let Difference { hop, expected, observed, advice } = difference;
-        let failure = Failure { hop, expected, observed, advice, at, looks: 1, waited_ms: 0 };
-        self.record.failures.insert(self.uncalled_for, failure);
+        self.record.failures.insert(self.uncalled_for, Failure::of(difference, at, 1, 0));
         self.uncalled_for += 1;
     }
 
@@ -402,17 +401,9 @@ impl<'a> Running<'a> {
             let Subject::Pod(name, namespace) = expectation.value.subject() else { continue };
             let key = (namespace.unwrap_or(&ready.namespace).to_owned(), name.to_owned());
             let unsound = pods.get(&key).filter(|_| says && self.record.failures.is_empty()).and_then(judge::unsound);
-            let Some(Difference { hop, expected, observed, advice }) = unsound else { continue };
-            self.note(&format!("failed at {hop}: {observed}"));
-            self.record.failures.push(Failure {
-                hop,
-                expected,
-                observed,
-                advice,
-                at: expectation.at,
-                looks: 1,
-                waited_ms: 0,
-            });
+            let Some(difference) = unsound else { continue };
+            self.note(&format!("failed at {}: {}", difference.hop, difference.observed));
+            self.record.failures.push(Failure::of(difference, expectation.at, 1, 0));
         }
     }
 
@@ -506,9 +497,8 @@ impl<'a> Running<'a> {
             self.note(if follows { "not reached" } else { "not judged after a failure" });
         } else if let Some(difference) = difference {
             self.note(&format!("failed at {}: {}", difference.hop, difference.observed));
-            let Difference { hop, expected, observed, advice } = difference;
-            self.broken.push((subject(&expectation.value), hop));
-            self.record.failures.push(Failure { hop, expected, observed, advice, at, looks, waited_ms });
+            self.broken.push((subject(&expectation.value), difference.hop));
+            self.record.failures.push(Failure::of(difference, at, looks, waited_ms));
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ mod words;
 
 use serde_json::Value;
 
-pub use every_admission::judge_every_admission;
+pub use every_admission::{judge_against, judge_every_admission, required};
 pub use words::judge_webhook_words;
 
 use crate::evidence::{ClusterEvidence, Facts, PodEvidence};

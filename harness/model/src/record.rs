@@ -7,7 +7,7 @@ use crate::located::Position;
 use crate::plan::Case;
 use crate::product::Product;
 use crate::scenario::Expectation;
-use crate::verdict::Hop;
+use crate::verdict::{Difference, Hop};
 
 /// Version of the shape of `report.json`; a change that a reader can trip over raises it.
 pub const REPORT_VERSION: u32 = 1;
@@ -188,6 +188,9 @@ pub struct Failure {
     pub expected: String,
     /// What was observed.
     pub observed: String,
+    /// Of a field-by-field comparison every single change, of which `observed` tells the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     /// What to do about it, where that is known.
     pub advice: Option<String>,
     /// Where the scenario says so.
@@ -196,6 +199,14 @@ pub struct Failure {
     pub looks: u32,
     /// For how long, in milliseconds.
     pub waited_ms: u64,
+}
+
+impl Failure {
+    /// What a judgement told, beside where the scenario asks for it and how long that was waited for.
+    pub fn of(told: Difference, at: Position, looks: u32, waited_ms: u64) -> Self {
+        let Difference { hop, expected, observed, changes, advice } = told;
+        Failure { hop, expected, observed, changes, advice, at, looks, waited_ms }
+    }
 }
 
 /// An expectation and how it went.

@@ -1,11 +1,16 @@
 //! The register of known deviations: what a product is known to get wrong, in which versions, and how that shows.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::parse::InvalidScenario;
 use crate::plan::Case;
 use crate::product::{Product, Versions};
 use crate::record::{Outcome, Record};
+
+/// How many changes that no entry knows are told.
+const TOLD: usize = 4;
 
 /// A deviation of a product that is known, with the reason and where it is recorded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,7 +25,8 @@ pub struct Deviation {
     /// The requirement that is broken.
     pub requirement: String,
     /// How that shows: one of these is a part of what the scenario's first failure expects and observes,
-    /// `EXPECTED: OBSERVED`; what that is depends on what a target can see. Another failure is not excused.
+    /// `EXPECTED: OBSERVED`; of a field-by-field comparison each single change has one of these as a part. What that is
+    /// depends on what a target can see. Another failure, and another change, is not excused.
     pub shows: Vec<String>,
     /// Why it is expected.
     pub reason: String,
@@ -33,13 +39,6 @@ impl Deviation {
     pub fn covers(&self, scenario: &str, product: Option<&Product>) -> bool {
         let of = |product: &Product| self.product == product.name && self.versions.holds(&product.version);
         self.scenario == scenario && product.is_some_and(of)
-    }
-
-    fn is_shown_by(&self, record: &Record) -> bool {
-        record.failures.first().is_some_and(|failure| {
-            let seen = format!("{}: {}", failure.expected, failure.observed);
-            self.shows.iter().any(|shown| seen.contains(shown))
-        })
     }
 
     fn told(&self) -> String {
@@ -76,15 +75,16 @@ pub fn judge(record: &mut Record, deviations: &[Deviation], product: Option<&Pro
     let known: Vec<&Deviation> = deviations.iter().filter(|known| known.covers(&record.id, product)).collect();
     let Some(first) = known.first() else { return };
     match record.outcome {
-        Outcome::Fail => match known.iter().find(|known| known.is_shown_by(record)) {
-            Some(known) => {
+        Outcome::Fail => match excused(record, &known) {
+            Ok(entry) => {
                 record.outcome = Outcome::ExpectedFail;
-                record.reason = Some(known.told());
+                record.reason = Some(entry.told());
             }
-            None => {
+            Err(unknown) => {
+                let shows: Vec<&str> = known.iter().flat_map(|entry| &entry.shows).map(String::as_str).collect();
                 record.reason = Some(format!(
-                    "the register has another failure of this scenario, with `{}`: {}",
-                    first.shows.join("` or `"),
+                    "the register has another failure of this scenario, with `{}`, but not {unknown}: {}",
+                    shows.join("` or `"),
                     first.told()
                 ));
             }
@@ -95,6 +95,33 @@ pub fn judge(record: &mut Record, deviations: &[Deviation], product: Option<&Pro
         }
         Outcome::ExpectedFail | Outcome::UnexpectedPass | Outcome::NotApplicable | Outcome::Blocked => {}
     }
+}
+
+/// The entry that the first failure shows; or what no entry knows: that failure, or a change that a field-by-field
+/// comparison found anywhere in the case.
+fn excused<'a>(record: &Record, known: &[&'a Deviation]) -> Result<&'a Deviation, String> {
+    let shown_in = |text: &str| {
+        let shows = |entry: &&&Deviation| entry.shows.iter().any(|shown| text.contains(shown));
+        known.iter().find(shows).copied()
+    };
+    let unknown: BTreeSet<&String> = record
+        .failures
+        .iter()
+        .flat_map(|failure| &failure.changes)
+        .filter(|change| shown_in(change).is_none())
+        .collect();
+    if !unknown.is_empty() {
+        let told: Vec<&str> = unknown.iter().take(TOLD).map(|change| change.as_str()).collect();
+        let more = unknown.len() - told.len();
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        return Err(format!("that the webhook {}{more}", told.join("; ")));
+    }
+    let first = record.failures.first().ok_or_else(|| "a failure without a word".to_owned())?;
+    match first.changes.first() {
+        Some(change) => shown_in(change),
+        None => shown_in(&format!("{}: {}", first.expected, first.observed)),
+    }
+    .ok_or_else(|| format!("`{}: {}`", first.expected, first.observed))
 }
 
 #[cfg(test)]
@@ -117,12 +144,22 @@ mod tests {
     }
 
     fn judged(outcome: Outcome, observed: &str, product: Option<Product>) -> (Outcome, String) {
+        judged_of(outcome, observed, &[], product)
+    }
+
+    fn judged_of(
+        outcome: Outcome,
+        observed: &str,
+        changes: &[&str],
+        product: Option<Product>,
+    ) -> (Outcome, String) {
         let mut record = Record { outcome, ..Record::begin(&case(), String::new()) };
         if outcome == Outcome::Fail {
             record.failures.push(Failure {
                 hop: Hop::Admission,
                 expected: "no container".to_owned(),
                 observed: observed.to_owned(),
+                changes: changes.iter().map(|change| (*change).to_owned()).collect(),
                 advice: None,
                 at: Position::default(),
                 looks: 1,
@@ -148,6 +185,22 @@ mod tests {
         let (outcome, reason) = judged(Outcome::Fail, "the pod was not created", Product::new("p", "1.6.0"));
         assert_eq!(outcome, Outcome::Fail);
         assert!(reason.contains("another failure") && reason.contains("got an initContainer"), "{reason}");
+    }
+
+    #[test]
+    fn of_a_comparison_the_changes_that_the_register_lists_are_excused_and_no_other_in_the_same_failure() {
+        let of = |changes: &[&str]| {
+            judged_of(Outcome::Fail, "the webhook set things", changes, Product::new("p", "1.6.0"))
+        };
+        let known = "no container: got an initContainer `x`";
+        assert_eq!(of(&[known]).0, Outcome::ExpectedFail);
+        assert_eq!(of(&[known, "something else too"]).0, Outcome::ExpectedFail);
+        let (outcome, reason) = of(&[known, "set `spec.hostPID` to `true`"]);
+        assert_eq!(outcome, Outcome::Fail);
+        assert!(reason.contains("but not that the webhook set `spec.hostPID`"), "{reason}");
+        let (outcome, _) =
+            judged_of(Outcome::Fail, "got an initContainer", &["set `spec.x`"], Product::new("p", "1.6.0"));
+        assert_eq!(outcome, Outcome::Fail, "what is told of the whole does not excuse a part");
     }
 
     #[test]

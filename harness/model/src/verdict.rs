@@ -62,6 +62,8 @@ pub struct Difference {
     pub expected: String,
     /// What was observed.
     pub observed: String,
+    /// Of a field-by-field comparison every single change, of which `observed` tells the first.
+    pub changes: Vec<String>,
     /// What to do about it, where that is known.
     pub advice: Option<String>,
 }
@@ -69,7 +71,14 @@ pub struct Difference {
 impl Difference {
     /// A difference at a hop.
     pub fn at(hop: Hop, expected: impl Into<String>, observed: impl Into<String>) -> Self {
-        Difference { hop, expected: expected.into(), observed: observed.into(), advice: None }
+        Difference { hop, expected: expected.into(), observed: observed.into(), changes: Vec::new(), advice: None }
+    }
+
+    /// With every single change of a field-by-field comparison.
+    #[must_use]
+    pub fn with_changes(mut self, changes: Vec<String>) -> Self {
+        self.changes = changes;
+        self
     }
 
     /// With a word on what to do.

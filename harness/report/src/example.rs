@@ -56,6 +56,7 @@ pub(crate) fn run() -> RunRecord {
         hop: Hop::Exchange,
         expected: "an access token of client c".into(),
         observed: "refused with AADSTS700211 \u{1b}[31m(HTTP 401)\u{0}: <issuer>".into(),
+        changes: Vec::new(),
         advice: Some("compare the issuers".into()),
         at: Position { line: 9, column: 5 },
         looks: 3,

@@ -188,6 +188,7 @@ mod tests {
             hop,
             expected: "e".into(),
             observed: "o".into(),
+            changes: Vec::new(),
             advice: None,
             at: Position::default(),
             looks: 1,

@@ -12,7 +12,7 @@ use wi_model::plan::{self, Case, Decision};
 use wi_model::product::Product;
 use wi_model::record::{Check, Environment as Described, Failure, Outcome, Phase, Record};
 use wi_model::secret::Secret;
-use wi_model::verdict::Hop;
+use wi_model::verdict::{Difference, Hop};
 use wi_model::webhook_log;
 use wi_target_azure as aks;
 
@@ -275,7 +275,7 @@ fn judged_start(case: &Case, wanted: &Text, started: Result<(), &Stop>) -> Recor
         waited_ms: 0,
     });
     if let Some(observed) = observed {
-        record.failures.push(Failure { hop, expected, observed, advice: None, at, looks: 1, waited_ms: 0 });
+        record.failures.push(Failure::of(Difference::at(hop, expected, observed), at, 1, 0));
     }
     record
 }

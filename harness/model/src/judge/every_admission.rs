@@ -1,29 +1,42 @@
 //! Every review that the webhook under test answered, whatever the scenario expects: what it made of the pod, field by
 //! field, beside what is required of it.
 
+use serde_json::Value;
+
 use crate::evidence::{AdmissionEvidence, Answered, Facts};
 use crate::injection::{LAYOUTS, Layout};
-use crate::mutation::{Change, Settings, compare, expected};
+use crate::mutation::{Change, Refused, Settings, compare, expected};
 use crate::verdict::{Difference, Hop};
 
 /// How many changes of one pod are told.
 const TOLD: usize = 4;
 
-/// What a webhook made of a pod otherwise than is required; `None` when it is as it must be.
-pub fn judge_every_admission(review: &AdmissionEvidence, settings: &Settings, facts: &Facts) -> Option<Difference> {
-    let at = |expected: String, observed: String| Some(Difference::at(Hop::Admission, expected, observed));
-    let pod = review.shown_name();
-    let Some(account) = &review.account else {
-        // An account that is gone by now says nothing of what the webhook read.
-        return None;
-    };
+/// What a webhook of these settings must make of a reviewed pod. An account that is not there counts as an empty one.
+///
+/// # Errors
+/// The refusal that it must answer with.
+pub fn required(review: &AdmissionEvidence, settings: &Settings, facts: &Facts) -> Result<Value, Refused> {
     let layout = match &review.answered {
         Answered::Admitted(observed) => super::admission::layout(observed, facts),
         Answered::Refused(_) | Answered::Failed(_) => {
             facts.profile.as_deref().and_then(Layout::of).unwrap_or(LAYOUTS[0])
         }
     };
-    match (expected(&review.sent, account, settings, &layout), &review.answered) {
+    expected(&review.sent, review.account.as_ref().unwrap_or(&Value::Null), settings, &layout)
+}
+
+/// What a webhook made of a pod otherwise than is required; `None` when it is as it must be.
+pub fn judge_every_admission(review: &AdmissionEvidence, settings: &Settings, facts: &Facts) -> Option<Difference> {
+    // An account that is gone by now says nothing of what the webhook read.
+    review.account.as_ref()?;
+    judge_against(review, &required(review, settings, facts))
+}
+
+/// What a webhook made of a pod otherwise than `wanted`; `None` when it is as it must be.
+pub fn judge_against(review: &AdmissionEvidence, wanted: &Result<Value, Refused>) -> Option<Difference> {
+    let at = |expected: String, observed: String| Some(Difference::at(Hop::Admission, expected, observed));
+    let pod = review.shown_name();
+    match (wanted, &review.answered) {
         (_, Answered::Failed(why)) => at(format!("the webhook answers the review of pod {pod}"), why.clone()),
         (Ok(wanted), Answered::Admitted(observed)) => {
             let mut observed = observed.clone();
@@ -34,12 +47,13 @@ pub fn judge_every_admission(review: &AdmissionEvidence, settings: &Settings, fa
             {
                 metadata.remove("namespace");
             }
-            let changes = compare(&review.sent, &wanted, &observed);
+            let changes = compare(&review.sent, wanted, &observed);
             if changes.is_empty() {
                 return None;
             }
             let expected = format!("pod {pod} as it was sent, with only what workload identity adds");
-            at(expected, format!("the webhook {}", told(&changes)))
+            let told = Difference::at(Hop::Admission, expected, format!("the webhook {}", told(&changes)));
+            Some(told.with_changes(changes.iter().map(ToString::to_string).collect()))
         }
         (Ok(_), Answered::Refused(refused)) => at(
             format!("pod {pod} is admitted by the webhook"),
@@ -73,7 +87,7 @@ fn told(changes: &[Change]) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::evidence::RefusalEvidence;

@@ -40,6 +40,7 @@ pub(crate) fn case(id: &str, outcome: Outcome, longest: usize) -> Record {
         hop: Hop::Exchange,
         expected: text("expected"),
         observed: format!("{}{}", text("observed"), "é".repeat(longest / 2)),
+        changes: Vec::new(),
         advice: Some(text("advice")),
         at,
         looks: 3,
