@@ -1,6 +1,8 @@
 //! Every admission of a case, compared as the case goes: what the webhook under test made of each pod, those of workloads
 //! and those that no expectation speaks of included.
 
+mod trial;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -10,7 +12,7 @@ use wi_model::evidence::{AdmissionEvidence, Answered, Facts, RefusalEvidence};
 use wi_model::judge;
 use wi_model::located::{Located, Position};
 use wi_model::mutation::Settings;
-use wi_model::scenario::{Scenario, Step, WebhookState};
+use wi_model::scenario::{ClusterState, Scenario, Step, WebhookState};
 use wi_model::verdict::Difference;
 
 use crate::act::Pods;
@@ -18,6 +20,7 @@ use crate::cluster::sentence;
 use crate::provision::Provisioned;
 use crate::session::Session;
 use crate::webhook::WEBHOOK;
+use trial::Trial;
 
 /// What was compared so far.
 #[derive(Default)]
@@ -25,6 +28,10 @@ pub(crate) struct Admissions {
     /// Reviews that were looked at, by their uid.
     seen: BTreeSet<String>,
     compared: usize,
+    /// Pods that were compared by what dry runs of the API server make of them.
+    tried: usize,
+    /// Pods of which it cannot be told what the webhook made of them, and why.
+    untold: Vec<String>,
     /// How many the webhook answered, by namespace.
     answered: BTreeMap<String, u64>,
     /// Where the scenario made the pod, and what is otherwise than required.
@@ -49,6 +56,9 @@ impl Admissions {
         pods: &Pods,
         at: Position,
     ) -> Result<(), String> {
+        if !session.target.capabilities.contains(&Capability::AdmissionJournal) {
+            return self.try_pods(session, ready, pods, at).await;
+        }
         let mut namespaces: BTreeSet<&str> = pods.keys().map(|(namespace, _)| namespace.as_str()).collect();
         namespaces.insert(&ready.namespace);
         let mut accounts = BTreeMap::new();
@@ -81,9 +91,54 @@ impl Admissions {
         Ok(())
     }
 
-    /// How many reviews were compared.
-    pub(crate) fn compared(&self) -> usize {
-        self.compared
+    /// Compares the pods and templates that were made since the last look, where no record tells what the webhook answered.
+    async fn try_pods(
+        &mut self,
+        session: &Session,
+        ready: &Provisioned,
+        pods: &Pods,
+        at: Position,
+    ) -> Result<(), String> {
+        if !session.target.capabilities.contains(&Capability::Webhook) || touches_the_webhook(&ready.scenario) {
+            return Ok(());
+        }
+        let crowded = has_a_policy(&ready.scenario);
+        for ((namespace, name), pod) in pods.iter().filter(|(_, pod)| !pod.own) {
+            let refused = pod.refused.as_ref().map(|refused| refused.message.as_str()).unwrap_or_default();
+            let uid = pod.stored.as_ref().and_then(|stored| stored["metadata"]["uid"].as_str()).unwrap_or_default();
+            if !self.seen.insert(format!("{namespace}/{name} {uid} {refused}")) {
+                continue;
+            }
+            if crowded {
+                self.untold.push(format!("{name}: another webhook of the case may change it too"));
+                continue;
+            }
+            match trial::compare(session, ready, (namespace, name), pod).await? {
+                Trial::Unasked => {}
+                Trial::Untold(why) => self.untold.push(why),
+                Trial::Compared(difference) => {
+                    self.tried += 1;
+                    self.differences.extend(difference.map(|difference| (at, difference)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was compared, as a sentence says it; `None` where nothing was.
+    pub(crate) fn compared(&self) -> Option<String> {
+        match (self.compared, self.tried) {
+            (0, 0) => None,
+            (0, pods) => {
+                Some(format!("{pods} pods or templates, compared by dry runs: the target has no admission journal"))
+            }
+            (reviews, _) => Some(format!("{reviews} reviews")),
+        }
+    }
+
+    /// Pods of which it cannot be told what the webhook made of them, and why.
+    pub(crate) fn untold(&self) -> &[String] {
+        &self.untold
     }
 
     /// How many reviews of the case's namespace the webhook has answered; `None` where that cannot be told, because the
@@ -99,7 +154,9 @@ impl Admissions {
     pub(crate) fn take(&mut self) -> Vec<(Position, Difference)> {
         let mut told: Vec<(Position, Difference, usize)> = Vec::new();
         for (at, difference) in self.differences.drain(..) {
-            match told.iter_mut().find(|(_, known, _)| known.observed == difference.observed) {
+            let same =
+                |known: &Difference| known.observed == difference.observed && known.changes == difference.changes;
+            match told.iter_mut().find(|(_, known, _)| same(known)) {
                 Some((_, _, more)) => *more += 1,
                 None => told.push((at, difference, 0)),
             }
@@ -139,6 +196,15 @@ pub(crate) fn must_look_before(step: &Step) -> bool {
 fn touches_the_webhook(scenario: &Scenario) -> bool {
     let set = |step: &Located<Step>| matches!(step.value, Step::SetWebhook(_) | Step::SetApiServer(_));
     scenario.given.webhook != WebhookState::Installed || scenario.when.iter().any(set)
+}
+
+/// Whether a webhook of the case's own looks at pods.
+fn has_a_policy(scenario: &Scenario) -> bool {
+    let on_pods = |state: &Located<ClusterState>| match &state.value {
+        ClusterState::Policy(policy) => policy.on.value == "pods",
+        ClusterState::Namespace(_) | ClusterState::ServiceAccount(_) | ClusterState::Manifests(_) => false,
+    };
+    scenario.given.cluster.iter().any(on_pods)
 }
 
 fn uid(entry: &Value) -> String {

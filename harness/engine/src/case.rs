@@ -353,22 +353,23 @@ impl<'a> Running<'a> {
     }
 
     fn conclude_admissions(&mut self, at: Position) {
-        let compared = self.admissions.compared();
-        if compared > 0 {
-            let expectation = format!("the webhook mutates each pod exactly as required ({compared} reviews)");
-            let (hop, met) = (Some(Hop::Admission), self.uncalled_for == 0);
-            self.record.checks.push(Check {
-                expectation,
-                hop,
-                at,
-                met,
-                judged: true,
-                word_alone: false,
-                unasked: true,
-                looks: 1,
-                waited_ms: 0,
-            });
+        const CLAIM: &str = "the webhook mutates each pod exactly as required";
+        let check = |expectation: String, met: bool, judged: bool| Check {
+            expectation,
+            hop: Some(Hop::Admission),
+            at,
+            met,
+            judged,
+            word_alone: false,
+            unasked: true,
+            looks: 1,
+            waited_ms: 0,
+        };
+        if let Some(compared) = self.admissions.compared() {
+            self.record.checks.push(check(format!("{CLAIM} ({compared})"), self.uncalled_for == 0, true));
         }
+        let untold = self.admissions.untold().iter();
+        self.record.checks.extend(untold.map(|why| check(format!("{CLAIM}; not compared: {why}"), false, false)));
     }
 
     /// Where admission or the set-up broke, the webhook's own log may tell why.

@@ -147,12 +147,7 @@ mod tests {
         judged_of(outcome, observed, &[], product)
     }
 
-    fn judged_of(
-        outcome: Outcome,
-        observed: &str,
-        changes: &[&str],
-        product: Option<Product>,
-    ) -> (Outcome, String) {
+    fn judged_of(outcome: Outcome, observed: &str, changes: &[&str], product: Option<Product>) -> (Outcome, String) {
         let mut record = Record { outcome, ..Record::begin(&case(), String::new()) };
         if outcome == Outcome::Fail {
             record.failures.push(Failure {
@@ -189,9 +184,8 @@ mod tests {
 
     #[test]
     fn of_a_comparison_the_changes_that_the_register_lists_are_excused_and_no_other_in_the_same_failure() {
-        let of = |changes: &[&str]| {
-            judged_of(Outcome::Fail, "the webhook set things", changes, Product::new("p", "1.6.0"))
-        };
+        let of =
+            |changes: &[&str]| judged_of(Outcome::Fail, "the webhook set things", changes, Product::new("p", "1.6.0"));
         let known = "no container: got an initContainer `x`";
         assert_eq!(of(&[known]).0, Outcome::ExpectedFail);
         assert_eq!(of(&[known, "something else too"]).0, Outcome::ExpectedFail);

@@ -21,8 +21,12 @@ pub fn case_text(case: &Record) -> String {
         }
         lines.push(format!("  where     {}:{}:{}", case.file, failure.at.line, failure.at.column));
     }
-    let unjudged: Vec<String> =
-        case.checks.iter().filter(|check| !check.judged).map(|check| check.at.line.to_string()).collect();
+    let unjudged: Vec<String> = case
+        .checks
+        .iter()
+        .filter(|check| !check.judged && !check.unasked)
+        .map(|check| check.at.line.to_string())
+        .collect();
     if !unjudged.is_empty() {
         lines.push(format!("  then      not judged after this failure: line {}", unjudged.join(", ")));
     }
