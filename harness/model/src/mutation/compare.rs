@@ -147,6 +147,9 @@ impl Walk<'_> {
     }
 
     fn absent(&mut self, path: &str, wanted: &Value) {
+        if is_default(path, wanted) {
+            return;
+        }
         self.found.push(match path::at(self.before, path) {
             Some(was) => Change::Removed(path.to_owned(), was.clone()),
             None => Change::Missing(path.to_owned(), wanted.clone()),
@@ -156,10 +159,17 @@ impl Walk<'_> {
     /// Named by what was set, not by the map that had to be made for it.
     fn added(&mut self, path: &str, is: &Value) {
         match is {
+            _ if is_default(path, is) => {}
             Value::Object(map) => map.iter().for_each(|(key, value)| self.added(&join(path, key), value)),
             _ => self.found.push(Change::Added(path.to_owned(), is.clone())),
         }
     }
+}
+
+/// Whether it is what an API server writes into a projected volume by itself: a pod that a webhook is shown once more has it,
+/// and a webhook may leave it there as well as write the volume anew.
+fn is_default(path: &str, value: &Value) -> bool {
+    path.ends_with(".projected.defaultMode") && *value == 0o644
 }
 
 /// What tells the elements of a list apart, where something does.

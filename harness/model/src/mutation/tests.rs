@@ -42,6 +42,20 @@ fn a_pod_that_is_as_it_must_be_differs_in_nothing_however_it_was_encoded() {
 }
 
 #[test]
+fn a_default_of_the_api_server_in_a_volume_that_is_there_already_may_stay_or_go_and_any_other_mode_is_told() {
+    let mut before = made(&pod(json!({}), json!({})), &settings(&[]));
+    before["spec"]["volumes"][0]["projected"]["defaultMode"] = 0o644.into();
+    let written_anew = made(&before, &settings(&[]));
+    for observed in [&before, &written_anew] {
+        assert_eq!(told(&before, observed, &settings(&[])), Vec::<String>::new());
+    }
+    let mut narrower = before.clone();
+    narrower["spec"]["volumes"][0]["projected"]["defaultMode"] = 0o400.into();
+    let told = told(&before, &narrower, &settings(&[]));
+    assert!(told.len() == 1 && told[0].contains("defaultMode` to `256`"), "{told:?}");
+}
+
+#[test]
 fn what_nothing_asks_for_is_named_by_its_path() {
     let before = pod(json!({}), json!({ "securityContext": {}, "restartPolicy": "Never" }));
     let mut observed = made(&before, &settings(&[]));
