@@ -16,7 +16,7 @@ use crate::injection::{self, Layout};
 pub use compare::{Change, compare};
 pub use settings::{Endpoint, Settings, TrustSource};
 
-/// Stands for a text that cannot be told from outside: any text will do in its place, and at the end of one any ending.
+/// Stands for a text that cannot be told from outside: any text will do in its place, also as a part of another text.
 pub(crate) const ANY: &str = "\u{0}any";
 
 /// The name of the volume in the old layout.

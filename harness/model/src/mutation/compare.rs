@@ -166,6 +166,22 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a text is as one in which [`ANY`] stands for what is not known. Nothing at all never fits.
+fn fits(wanted: &str, is: &str) -> bool {
+    let mut parts = wanted.split(ANY);
+    let start = parts.next().unwrap_or_default();
+    let Some(mut rest) = is.strip_prefix(start).filter(|_| !is.is_empty()) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(end)
+}
+
 /// Whether it is what an API server writes into a projected volume by itself: a pod that a webhook is shown once more has it,
 /// and a webhook may leave it there as well as write the volume anew.
 fn is_default(path: &str, value: &Value) -> bool {
@@ -195,9 +211,9 @@ fn same(path: &str, expected: &Value, observed: &Value) -> bool {
         return true;
     }
     if let (Some(wanted), Some(is)) = (expected.as_str(), observed.as_str())
-        && let Some(start) = wanted.strip_suffix(ANY)
+        && wanted.contains(ANY)
     {
-        return is.starts_with(start) && (!is.is_empty() || !start.is_empty());
+        return fits(wanted, is);
     }
     let counts = ["limits.", "requests.", "limits[", "requests[", "sizeLimit", "divisor", "overhead", "capacity"];
     counts.iter().any(|word| path.contains(word)) && quantity::same(expected, observed)

@@ -42,6 +42,23 @@ fn a_pod_that_is_as_it_must_be_differs_in_nothing_however_it_was_encoded() {
 }
 
 #[test]
+fn an_image_that_nobody_states_is_the_webhook_s_own_by_its_last_name() {
+    let before = pod(json!({ "azure.workload.identity/inject-proxy-sidecar": "true" }), json!({}));
+    let with = |proxy: &str| {
+        let mut observed = made(&before, &settings(&[]));
+        for container in observed["spec"]["initContainers"].as_array_mut().unwrap() {
+            let init = container["name"] == "azwi-proxy-init";
+            container["image"] = if init { "r.example/proxy-init:v1".into() } else { Value::from(proxy) };
+        }
+        told(&before, &observed, &settings(&[]))
+    };
+    assert_eq!(with("r.example:5000/own/proxy:v1.6.0"), Vec::<String>::new());
+    for wrong in ["r.example/proxyx:v1", "r.example/proxy-init:v1", "/proxy", ""] {
+        assert_eq!(with(wrong).len(), 1, "{wrong}: {:?}", with(wrong));
+    }
+}
+
+#[test]
 fn a_default_of_the_api_server_in_a_volume_that_is_there_already_may_stay_or_go_and_any_other_mode_is_told() {
     let mut before = made(&pod(json!({}), json!({})), &settings(&[]));
     before["spec"]["volumes"][0]["projected"]["defaultMode"] = 0o644.into();
@@ -115,7 +132,7 @@ fn the_proxy_stands_first_where_sidecars_are_native_and_its_image_is_told_or_any
     assert_eq!(names(&older, "containers"), ["azwi-proxy", "a", "b"]);
     let mut observed = made(&asks, &native);
     observed["spec"]["initContainers"][0]["image"] = "registry.example/proxy:v1".into();
-    observed["spec"]["initContainers"][2]["image"] = "registry.example/init:v1".into();
+    observed["spec"]["initContainers"][2]["image"] = "registry.example/proxy-init:v1".into();
     assert!(told(&asks, &observed, &native).is_empty());
     assert_eq!(told(&asks, &observed, &settings(&[("PROXY_IMAGE", "x")])).len(), 1);
     let declined = pod(json!({ "azure.workload.identity/inject-proxy-sidecar": "False" }), json!({}));
