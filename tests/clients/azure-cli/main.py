@@ -188,3 +188,57 @@ def _():
     az("ad", "app", "federated-credential", "create", "--id", made["appId"], "--parameters", f"@{trust}")
     assert len(az("ad", "app", "federated-credential", "list", "--id", made["appId"])) == 1
     az("ad", "app", "delete", "--id", made["appId"])
+
+
+TEMPLATE = {
+    "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+    "contentVersion": "1.0.0.0",
+    "parameters": {"name": {"type": "string"},
+                   "location": {"type": "string", "defaultValue": "[resourceGroup().location]"}},
+    "resources": [
+        {"type": "Microsoft.ManagedIdentity/userAssignedIdentities", "apiVersion": "2024-11-30",
+         "name": "[parameters('name')]", "location": "[parameters('location')]"},
+        {"type": "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
+         "apiVersion": "2024-11-30", "name": "[format('{0}/{1}', parameters('name'), 'fic')]",
+         "properties": {"issuer": "https://issuer.example/", "subject": "system:serviceaccount:a:b",
+                        "audiences": ["api://AzureADTokenExchange"]},
+         "dependsOn": ["[resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', parameters('name'))]"]},
+    ],
+    "outputs": {"clientId": {"type": "string", "value":
+                             "[reference(resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', parameters('name'))).clientId]"}},
+}
+
+
+@step("deployment group validate, what-if, create, show, list; deployment operation group list; deployment group delete")
+def _():
+    template = written("template.json", TEMPLATE)
+    of = ["-g", GROUP, "-n", "cli-deployment", "-f", template, "-p", "name=cli-deployed"]
+    az("deployment", "group", "validate", *of)
+    changes = az("deployment", "group", "what-if", *of, "--no-pretty-print")["changes"]
+    assert [one["changeType"] for one in changes] == ["Create", "Create"], changes
+    made = az("deployment", "group", "create", *of)
+    assert made["properties"]["provisioningState"] == "Succeeded"
+    identity = az("identity", "show", "-g", GROUP, "-n", "cli-deployed")
+    assert made["properties"]["outputs"]["clientId"]["value"] == identity["clientId"]
+    again = az("deployment", "group", "what-if", *of, "--no-pretty-print")["changes"]
+    assert [one["changeType"] for one in again] == ["NoChange", "NoChange"], again
+    of = ["-g", GROUP, "-n", "cli-deployment"]
+    assert len(az("deployment", "operation", "group", "list", *of)) == 2
+    assert any(one["name"] == "cli-deployment" for one in az("deployment", "group", "list", "-g", GROUP))
+    az("deployment", "group", "delete", *of)
+
+
+@step("deployment sub create with a resource group; a type that is not served is told as such")
+def _():
+    group = {"type": "Microsoft.Resources/resourceGroups", "apiVersion": "2024-11-01", "name": "cli-made",
+             "location": "[deployment().location]"}
+    template = {**TEMPLATE, "parameters": {}, "outputs": {}, "resources": [group]}
+    az("deployment", "sub", "create", "-l", REGION, "-n", "cli-sub", "-f", written("group.json", template))
+    assert az("group", "exists", "-n", "cli-made") is True
+    template["resources"] = [{"type": "Microsoft.Web/sites", "apiVersion": "2024-04-01", "name": "a", "location": REGION}]
+    try:
+        az("deployment", "group", "create", "-g", GROUP, "-f", written("site.json", template))
+    except Failed as error:
+        assert "the emulator does not serve" in str(error), str(error)
+    else:
+        raise AssertionError("expected a refusal")

@@ -344,6 +344,85 @@ def _():
 resources = ResourceManagementClient(operator, SUBSCRIPTION)
 
 
+# A cluster is on a loopback address here, and is not asked through the proxy that leads Azure's names.
+ENV["NO_PROXY"] = ENV["no_proxy"] = "127.0.0.1"
+ENDPOINT = {"AZURE_KUBERNETES_TOKEN_PROXY": ENV["ENDPOINT"], "AZURE_KUBERNETES_SNI_NAME": ENV["ENDPOINT_NAME"],
+            "AZURE_KUBERNETES_CA_FILE": ENV["ENDPOINT_CA_FILE"]}
+
+
+def bound(settings, opted=True, **options):
+    """A credential as a pod has it that is told these settings."""
+    for name in [*ENDPOINT, "AZURE_KUBERNETES_CA_DATA"]:
+        ENV.pop(name, None)
+    ENV.update(settings)
+    return WorkloadIdentityCredential(tenant_id=TENANT, client_id=ENV["WORKLOAD_CLIENT_ID"], enable_azure_proxy=opted,
+                                      token_file_path=ENV["ENDPOINT_TOKEN_FILE"], retry_total=0, **options)
+
+
+def denied(credential):
+    try:
+        credential.get_token("https://vault.azure.net/.default")
+    except ClientAuthenticationError as error:
+        return str(error)
+    raise AssertionError("expected a refusal")
+
+
+def bind(cluster):
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
+    identity = f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/{ENV['WORKLOAD_NAME']}"
+    binding = f"{group}/Microsoft.ContainerService/managedClusters/{cluster}/identityBindings/python"
+    body = {"properties": {"managedIdentity": {"resourceId": identity}}}
+    return resources.resources.begin_create_or_update_by_id(binding, body, api_version="2026-06-01").result()
+
+
+@step("azure-identity", "identity binding: a token of the cluster's endpoint, with no way to Entra, reads the secret")
+def _():
+    assert bind(CLUSTER).properties["oidcIssuer"]["oidcIssuerUrl"].endswith(ENV["WORKLOAD_CLIENT_ID"])
+    credential = bound(ENDPOINT, authority="login.no-such-host.example", disable_instance_discovery=True)
+    assert SecretClient(VAULT, credential).get_secret("testsecret").value == "Hello!"
+
+
+@step("azure-identity", "identity binding: who does not ask for it goes to Entra, and is refused for the token's audience")
+def _():
+    assert "AADSTS700212" in denied(bound(ENDPOINT, opted=False))
+
+
+@step("azure-identity", "identity binding: a second token, for Entra, serves a direct exchange in the same program")
+def _():
+    bound(ENDPOINT).get_token("https://vault.azure.net/.default")
+    workload.get_token("https://management.azure.com/.default")
+
+
+@step("azure-identity", "identity binding: no authority is trusted but the one that is given")
+def _():
+    try:
+        bound({**ENDPOINT, "AZURE_KUBERNETES_CA_FILE": ENV["SSL_CERT_FILE"]}).get_token("https://vault.azure.net/.default")
+    except Exception as error:
+        assert "CERTIFICATE_VERIFY_FAILED" in str(error), str(error)
+    else:
+        raise AssertionError("expected that the endpoint is not trusted")
+
+
+@step("azure-identity", "identity binding: an account without the role is told by its name and the client id")
+def _():
+    bind(ENV["DENYING_CLUSTER"])
+    said = denied(bound({**ENDPOINT, "AZURE_KUBERNETES_SNI_NAME": ENV["DENYING_ENDPOINT_NAME"]}))
+    assert "system:serviceaccount:" in said and ENV["WORKLOAD_CLIENT_ID"] in said, said
+
+
+@step("azure-identity", "identity binding: settings without the endpoint's address are an error")
+def _():
+    try:
+        bound({"AZURE_KUBERNETES_CA_FILE": ENDPOINT["AZURE_KUBERNETES_CA_FILE"]})
+    except ValueError as error:
+        assert "AZURE_KUBERNETES_TOKEN_PROXY" in str(error), str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+bound({}, opted=False)
+
+
 @step("azure-mgmt-resource", "groups, tags and providers")
 def _():
     resources.resource_groups.create_or_update("python-group", {"location": REGION, "tags": {"a": "b"}})
