@@ -12,7 +12,7 @@ const TABLE: &str = include_str!("../images.yaml");
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltIn {
-    /// `quickstart`, `pause`, `admission-policy`, `proxy` or `proxy-init`.
+    /// `quickstart`, `pause`, `forward-proxy`, `admission-policy`, `proxy` or `proxy-init`.
     pub program: String,
     /// Environment that the image sets.
     #[serde(default)]
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn every_entry_of_the_table_is_a_program_that_exists() {
         assert!(table().len() >= 8);
-        let programs = ["quickstart", "pause", "admission-policy", "proxy", "proxy-init"];
+        let programs = ["quickstart", "pause", "forward-proxy", "admission-policy", "proxy", "proxy-init"];
         assert!(table().values().all(|entry| programs.contains(&entry.program.as_str())));
     }
 
@@ -93,6 +93,7 @@ mod tests {
                 "quickstart/pause",
                 "quickstart/rust",
                 "wi-conformance/admission-policy",
+                "wi-conformance/forward-proxy",
                 "wi-conformance/pause",
                 "wi-conformance/quickstart",
             ]
