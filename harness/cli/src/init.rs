@@ -15,6 +15,7 @@ use crate::args::InitArgs;
 const SCENARIO: &str = "reads-its-secret.yaml";
 const SUITE: &str = "suite.yaml";
 const SCHEMA: &str = "scenario.schema.json";
+const DEFINITIONS: &str = "manifests/definitions.yaml";
 const WORKFLOW: &str = ".github/workflows/wi-conformance.yaml";
 const CLIENT_ID: &str = "azure.workload.identity/client-id";
 
@@ -35,7 +36,12 @@ struct Found {
     client_id: Option<String>,
     vault: Option<String>,
     secret: Option<String>,
-    images: BTreeSet<String>,
+    /// Images that are somebody's own, with the program that most likely does for each.
+    images: BTreeMap<String, &'static str>,
+    /// How long it takes until a schedule has surely come round, where one makes the pods.
+    waits: Option<&'static str>,
+    /// Kinds that are defined by nobody here: API version and kind.
+    undefined: BTreeSet<(String, String)>,
 }
 
 /// Writes the folder.
@@ -46,12 +52,15 @@ pub(crate) fn init(args: &InitArgs) -> Result<Exit, Stop> {
         usage("init: these files contain no pod and no workload; expected a Pod, a Deployment or similar".to_owned())
     })?;
     let schema = serde_json::to_string_pretty(&wi_model::schema::scenario()).unwrap_or_default();
-    let written = [
+    let mut written = vec![
         (SCENARIO, scenario(&files, &found)),
         (SUITE, suite(&found)),
         (SCHEMA, schema + "\n"),
         (WORKFLOW, workflow(&args.folder)),
     ];
+    if !found.undefined.is_empty() {
+        written.push((DEFINITIONS, definitions(&found.undefined)));
+    }
     if let Some((name, _)) = written.iter().find(|(name, _)| args.folder.join(name).exists()) {
         let path = args.folder.join(name);
         return Err(usage(format!(
@@ -112,17 +121,40 @@ impl Found {
             ["initContainers", "containers"].into_iter().flat_map(|list| spec[list].as_array().into_iter().flatten())
         };
         let mut env: BTreeMap<String, String> = BTreeMap::new();
+        let mut reads = Vec::new();
         for container in containers() {
+            let mut own: BTreeMap<String, String> = BTreeMap::new();
             for from in container["envFrom"].as_array().into_iter().flatten() {
                 let name = &from["configMapRef"]["name"];
                 let map = objects().find(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == *name);
                 let entries = map.and_then(|map| map["data"].as_object()).into_iter().flatten();
-                env.extend(entries.filter_map(|(key, value)| Some((key.clone(), text(value)?))));
+                own.extend(entries.filter_map(|(key, value)| Some((key.clone(), text(value)?))));
             }
             let entries = container["env"].as_array().into_iter().flatten();
-            env.extend(entries.filter_map(|entry| Some((text(&entry["name"])?, text(&entry["value"])?))));
+            own.extend(entries.filter_map(|entry| Some((text(&entry["name"])?, text(&entry["value"])?))));
+            reads.push(own.contains_key("KEYVAULT_URL"));
+            env.extend(own);
         }
-        let names_own = |image: &String| wi_images::resolve(image).is_none();
+        // Where one container reads a vault, the others do something else; an init container must come to an end.
+        let reader = reads.contains(&true);
+        let before = spec["initContainers"].as_array().map_or(0, Vec::len);
+        let program = |index: usize| match (reader && !reads[index], index < before) {
+            (false, false) | (false, true) => "quickstart/rust",
+            (true, true) => "/bin/true",
+            (true, false) => "quickstart/pause",
+        };
+        let images: Vec<(String, &'static str)> = containers()
+            .enumerate()
+            .filter_map(|(index, container)| Some((text(&container["image"])?, program(index))))
+            .filter(|(image, _)| wi_images::resolve(image).is_none())
+            .collect();
+        let mut programs: BTreeMap<String, &'static str> = BTreeMap::new();
+        for (image, program) in images {
+            // One that reads somewhere reads everywhere.
+            if programs.get(&image) != Some(&"quickstart/rust") {
+                programs.insert(image, program);
+            }
+        }
         Some(Found {
             pod: parse::pods_name(maker)?,
             namespace: text(&maker["metadata"]["namespace"]),
@@ -131,9 +163,53 @@ impl Found {
             account,
             vault: env.remove("KEYVAULT_URL"),
             secret: env.remove("SECRET_NAME"),
-            images: containers().filter_map(|container| text(&container["image"])).filter(names_own).collect(),
+            images: programs,
+            waits: maker["spec"]["schedule"].as_str().map(until_surely),
+            undefined: undefined(files),
         })
     }
+}
+
+/// How long it takes until a schedule has come round: a day where it names no day, else a month.
+fn until_surely(schedule: &str) -> &'static str {
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    let daily = matches!(schedule, "@hourly" | "@daily" | "@midnight") || fields.get(2..) == Some(&["*", "*", "*"]);
+    if daily { "24h" } else { "745h" }
+}
+
+/// Kinds of manifests that the embedded cluster does not serve and no CustomResourceDefinition among them defines.
+fn undefined(files: &[File]) -> BTreeSet<(String, String)> {
+    let objects = || files.iter().flat_map(|file| &file.objects);
+    let defined: Vec<(String, String)> = objects().flat_map(manifest::kinds_of).collect();
+    let named = objects()
+        .filter_map(|object| Some((object["apiVersion"].as_str()?.to_owned(), object["kind"].as_str()?.to_owned())));
+    named
+        .filter(|kind| {
+            kind.0.contains('/') && !wi_embedded_cluster::serves(&kind.0, &kind.1) && !defined.contains(kind)
+        })
+        .collect()
+}
+
+/// Definitions that let any object of these kinds be created; nothing acts on them.
+fn definitions(kinds: &BTreeSet<(String, String)>) -> String {
+    let mut text =
+        "# So that the objects can be created here. Nothing acts on them: their operators do not run.\n".to_owned();
+    for (api_version, kind) in kinds {
+        let (group, version) = api_version.split_once('/').unwrap_or((api_version, "v1"));
+        let singular = kind.to_lowercase();
+        let plural = match singular.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None if singular.ends_with('s') => format!("{singular}es"),
+            None => format!("{singular}s"),
+        };
+        let _ = write!(
+            text,
+            "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{ name: {plural}.{group} }}\nspec:\n  group: {group}\n  scope: Namespaced\n  \
+             names: {{ kind: {kind}, singular: {singular}, plural: {plural}, listKind: {kind}List }}\n  versions:\n    - name: {version}\n      served: true\n      storage: true\n      \
+             schema: {{ openAPIV3Schema: {{ type: object, x-kubernetes-preserve-unknown-fields: true }} }}\n"
+        );
+    }
+    text
 }
 
 fn quoted(text: &str) -> String {
@@ -191,6 +267,9 @@ fn scenario(files: &[File], found: &Found) -> String {
         );
     }
     let mut cluster = Vec::new();
+    if !found.undefined.is_empty() {
+        cluster.push(format!("    - manifests: {{ files: [ {} ] }}\n", quoted(DEFINITIONS)));
+    }
     if !state.is_empty() {
         cluster.push(format!("    - manifests: {}\n", manifests(&state)));
     }
@@ -207,8 +286,12 @@ fn scenario(files: &[File], found: &Found) -> String {
     let pod = quoted(&found.pod);
     let _ = write!(
         text,
-        "when:\n  - apply: {}\nthen:\n  - admission: {{ of: {pod}, outcome: mutated }}\n  - exchange: {{ by: {pod}, as: app, outcome: granted }}\n",
-        manifests(&steps)
+        "when:\n  - apply: {}\n{}then:\n  - admission: {{ of: {pod}, outcome: mutated }}\n  - exchange: {{ by: {pod}, as: app, outcome: granted }}\n",
+        manifests(&steps),
+        found
+            .waits
+            .map(|time| format!("  # Until its schedule has come round.\n  - advance-time: {time}\n"))
+            .unwrap_or_default()
     );
     if let (true, Some(secret)) = (reads, &found.secret) {
         let _ =
@@ -218,7 +301,7 @@ fn scenario(files: &[File], found: &Found) -> String {
 }
 
 fn suite(found: &Found) -> String {
-    let mut text = "# Which program each image stands for: quickstart/rust reads the secret that KEYVAULT_URL and SECRET_NAME name,\n\
+    let mut text = "# The program that each image stands for: quickstart/rust reads the secret that KEYVAULT_URL and SECRET_NAME name,\n\
                     # quickstart/pause waits; a path, relative to this file, is a program of yours.\npods:\n"
         .to_owned();
     if found.images.is_empty() {
@@ -226,9 +309,10 @@ fn suite(found: &Found) -> String {
         return text;
     }
     text.push_str("  images:\n");
-    let names: BTreeSet<&str> = found.images.iter().map(|image| wi_images::repository(image)).collect();
-    for name in names {
-        let _ = writeln!(text, "    {}: quickstart/rust", quoted(name));
+    let names: BTreeMap<&str, &str> =
+        found.images.iter().map(|(image, program)| (wi_images::repository(image), *program)).collect();
+    for (name, program) in names {
+        let _ = writeln!(text, "    {}: {program}", quoted(name));
     }
     text
 }
@@ -272,11 +356,33 @@ mod tests {
             let text = scenario(&files, &found);
             let read = parse::scenario("s.yaml", text.as_bytes());
             assert!(read.is_ok(), "{read:?}\n{text}");
-            assert_eq!(found.images.first().map(String::as_str), Some("r.example:5000/a/b:1"));
+            assert_eq!(found.images.keys().next().map(String::as_str), Some("r.example:5000/a/b:1"));
             assert!(suite(&found).contains("\"r.example:5000/a/b\": quickstart/rust"));
             assert_eq!(text.contains("secret-read"), files.len() == 3, "{text}");
             assert_eq!(text.contains("- service-account:"), files.len() == 1, "{text}");
         }
+    }
+
+    #[test]
+    fn containers_beside_the_reader_wait_a_schedule_comes_round_and_unknown_kinds_are_defined() {
+        let pod = "{ serviceAccountName: web, initContainers: [ { name: i, image: a/migrate } ], containers: [ { name: a, image: a/web, env: [ { name: KEYVAULT_URL, value: 'https://x.vault.azure.net' }, { name: SECRET_NAME, value: s } ] }, { name: m, image: a/metrics } ] }";
+        let text = format!(
+            "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {{ name: s }}\n---\napiVersion: batch/v1\nkind: CronJob\nmetadata: {{ name: web }}\nspec: {{ schedule: '0 3 * * *', jobTemplate: {{ spec: {{ template: {{ spec: {pod} }} }} }} }}\n"
+        );
+        let files = [file("c.yaml", &text)];
+        let found = Found::of(&files).unwrap();
+        let told = suite(&found);
+        for line in ["\"a/migrate\": /bin/true", "\"a/web\": quickstart/rust", "\"a/metrics\": quickstart/pause"] {
+            assert!(told.contains(line), "{told}");
+        }
+        let written = scenario(&files, &found);
+        assert!(written.contains("- advance-time: 24h") && written.contains("manifests/definitions.yaml"), "{written}");
+        assert!(parse::scenario("s.yaml", written.as_bytes()).is_ok(), "{written}");
+        let definitions = definitions(&found.undefined);
+        let defined = manifest::objects("d.yaml", &definitions).unwrap();
+        let kinds: Vec<_> = defined.iter().flat_map(manifest::kinds_of).collect();
+        assert_eq!(kinds, [("external-secrets.io/v1".to_owned(), "SecretStore".to_owned())]);
+        assert_eq!((until_surely("0 3 * * 1"), until_surely("@daily")), ("745h", "24h"));
     }
 
     #[test]
