@@ -218,6 +218,13 @@ pub(crate) struct RunArgs {
     /// Start no further case after a failure.
     #[arg(long, help_heading = "Selection")]
     pub(crate) fail_fast: bool,
+    /// Wait after a failed case, before its resources are removed: print how to reach its cluster and its Azure, and continue
+    /// on Enter.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) pause_on_failure: bool,
+    /// Rerun the cases that a changed file belongs to, until Ctrl-C; embedded target only.
+    #[arg(long, conflicts_with_all = ["repeat", "shard", "failed"], help_heading = "Selection")]
+    pub(crate) watch: bool,
     /// Vary each scenario: other names, counts and orders of containers, another API server version, and webhook settings
     /// that must not matter. The seed determines the variation and is in the report.
     #[arg(long, value_name = "SEED", help_heading = "Selection")]

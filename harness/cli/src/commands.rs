@@ -27,7 +27,7 @@ use crate::args::{
     SabotageArgs, SchemaOf, SelectArgs, SuiteArgs, SweepArgs,
 };
 use crate::progress::Progress;
-use crate::{coverage, images, init, publish, signal, targets, up};
+use crate::{coverage, images, init, publish, signal, targets, up, watch};
 
 /// The program: reads the command line, does what it says, and ends with a documented code.
 pub(crate) fn main() -> ExitCode {
@@ -169,7 +169,23 @@ fn jobs(named: Option<u16>, place: &Place) -> usize {
 }
 
 async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
+    if args.watch {
+        return watch::watch(args, global).await;
+    }
+    run_selected(args, global, &|_| true).await
+}
+
+/// Runs the selected cases of which this says that they are meant.
+pub(crate) async fn run_selected(
+    args: RunArgs,
+    global: &Global,
+    meant: &(dyn Fn(&Case) -> bool + Sync),
+) -> Result<Exit, Stop> {
     let (suite, mut cases) = select(&args.select.suite, &args.out)?;
+    cases.retain(|case| meant(case));
+    if cases.is_empty() {
+        return Ok(unless_faulty(Exit::NothingRan, &suite.faults));
+    }
     let mut mutants = Mutants::default();
     if let Some(defect) = &args.saboteur {
         if !mutants::all().iter().any(|(name, _)| name == defect) {
@@ -224,6 +240,7 @@ async fn run(args: RunArgs, global: &Global) -> Result<Exit, Stop> {
             cancel: cancel.clone(),
             print_target: args.print_target,
             fail_fast: args.fail_fast,
+            pause_on_failure: args.pause_on_failure,
             again: wi_conformance::rerun::base(std::env::args().skip(1)),
             vary: args.vary.zip(varied.clone()),
         };

@@ -184,9 +184,7 @@ fn undefined(files: &[File]) -> BTreeSet<(String, String)> {
     let named = objects()
         .filter_map(|object| Some((object["apiVersion"].as_str()?.to_owned(), object["kind"].as_str()?.to_owned())));
     named
-        .filter(|kind| {
-            kind.0.contains('/') && !wi_embedded_cluster::serves(&kind.0, &kind.1) && !defined.contains(kind)
-        })
+        .filter(|kind| kind.0.contains('/') && !wi_target_embedded::serves(&kind.0, &kind.1) && !defined.contains(kind))
         .collect()
 }
 

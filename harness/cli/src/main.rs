@@ -11,6 +11,7 @@ mod publish;
 mod signal;
 mod targets;
 mod up;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     commands::main()

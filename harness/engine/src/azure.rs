@@ -124,6 +124,18 @@ impl Azure {
         Vault { url, domain: &self.target.vault_domain, client: &self.client }
     }
 
+    /// A vault's address in the cloud with another domain of vaults; the same where it is the target's.
+    pub(crate) fn vault_in(&self, url: &str, domain: &str) -> String {
+        let name = url.strip_prefix("https://").and_then(|rest| rest.split('.').next()).unwrap_or_default();
+        if domain == self.target.vault_domain { url.to_owned() } else { format!("https://{name}.{domain}/") }
+    }
+
+    /// A vault's address in the target's own cloud, where we are signed in.
+    pub(crate) fn own_vault(&self, url: &str) -> String {
+        let name = url.strip_prefix("https://").and_then(|rest| rest.split('.').next()).unwrap_or_default();
+        format!("https://{name}.{}/", self.target.vault_domain)
+    }
+
     /// Our own principal's object id, out of the token that we are given.
     pub(crate) async fn own_object_id(&self) -> Result<String, AzureError> {
         let claims = self.client.own_claims(&scope(&self.target.resource_manager)).await?;
@@ -153,9 +165,14 @@ impl Azure {
         self.client.own_claims(&scope(&self.target.resource_manager)).await.map(|_| ())
     }
 
-    /// An exchange at the identity provider, unsigned: the form is all that it goes by. Gives back status and body.
-    pub(crate) async fn exchange(&self, tenant: &str, form: &[(&str, &str)]) -> Result<(u16, Value), AzureError> {
-        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.target.authority.trim_end_matches('/'));
+    /// An exchange at an identity provider, unsigned: the form is all that it goes by. Gives back status and body.
+    pub(crate) async fn exchange(
+        &self,
+        authority: &str,
+        tenant: &str,
+        form: &[(&str, &str)],
+    ) -> Result<(u16, Value), AzureError> {
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
         self.client.post_form(&url, form).await
     }
 

@@ -24,6 +24,7 @@ use wi_model::verdict::{Difference, Hop, Judgement};
 use crate::act::{self, Done, Pods, Stage};
 use crate::admissions::{self, Admissions};
 use crate::evidence::Folder;
+use crate::hold::Hold;
 use crate::lease::Lease;
 use crate::observe::Observer;
 use crate::provision::{Ground, Provisioned};
@@ -38,6 +39,8 @@ pub struct CaseOptions {
     pub evidence_root: PathBuf,
     /// Ends the case in good order.
     pub cancel: CancellationToken,
+    /// Asked when a case was judged and before what it made is removed: somebody may want to look.
+    pub hold: Option<Hold>,
 }
 
 /// What a case reports while it runs.
@@ -117,7 +120,7 @@ pub(crate) async fn run(
     let mut redactor = Redactor::new(known_secrets(session));
     let mut lease = Lease::new(session.ledger.clone(), &session.run_id);
     let pods = Mutex::new(Pods::new());
-    let mut given = Vec::new();
+    let (mut given, mut namespace) = (Vec::new(), String::new());
 
     let outcome = match Folder::mark_start(&folder) {
         Err(error) => Err(Blocked(format!("the evidence folder {} cannot be written: {error}", folder.display()))),
@@ -126,6 +129,7 @@ pub(crate) async fn run(
                 let mut ready = running.provision(&mut lease).await?;
                 redactor = Redactor::new(known_secrets(session).into_iter().chain(ready.secrets.iter().cloned()));
                 given.clone_from(&ready.objects);
+                namespace.clone_from(&ready.namespace);
                 running.act(&mut ready, &redactor, &mut lease, &pods).await?;
                 running.judge(&ready, &redactor, &pods).await?;
                 running.ask_the_webhook(&redactor, &ready).await;
@@ -154,6 +158,9 @@ pub(crate) async fn run(
         record.reason = Some(format!("the evidence could not be written: {error}"));
     }
     on_event(&Event::CaseJudged { record: Box::new(record.clone()) });
+    if let Some(hold) = &options.hold {
+        let _ = options.cancel.run_until_cancelled(hold.wait(&record, &namespace)).await;
+    }
     let restored = || on_event(&Event::ClusterRestored { id: case.id.clone() });
     let azure = session.azure.uncancelled().noted();
     let left = lease.release(&session.cluster, &azure, restored).await;

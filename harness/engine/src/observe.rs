@@ -206,6 +206,14 @@ impl Observer<'_> {
             let warnings = events.into_iter().filter(|event| event.kind == "Warning");
             why.extend(warnings.map(|event| format!("{kind} {name}: {}: {}", event.reason, event.message)));
         }
+        if kind == "CronJob" && self.pods_of(namespace, &(kind.clone(), name.clone())).await?.1.is_empty() {
+            let object =
+                self.cluster.get(api(kind), kind, Some(namespace), name).await.map_err(fault)?.unwrap_or_default();
+            let schedule = object["spec"]["schedule"].as_str().unwrap_or_default();
+            why.push(format!(
+                "CronJob {name} makes no Job before its schedule `{schedule}` comes round: let that time go by with `advance-time`"
+            ));
+        }
         let mut told = BTreeSet::new();
         why.retain(|line| told.insert(line.split_once(": ").map_or(line.clone(), |(_, rest)| rest.to_owned())));
         why.truncate(3);

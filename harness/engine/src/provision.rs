@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use wi_model::evidence::{Credential, Facts, Principal, RefusalEvidence};
+use wi_model::evidence::{Credential, Facts, Principal, RefusalEvidence, Right, RightKind};
 use wi_model::injection::AUDIENCE;
 use wi_model::located::{Located, Text};
 use wi_model::plan::Case;
-use wi_model::scenario::{AskToken, ClusterState, Manifests, Scenario, Step};
+use wi_model::scenario::{AskToken, ClusterState, Given, Manifests, Scenario, Step};
 use wi_model::secret::Secret;
 use wi_model::target::PodAdditions;
+use wi_model::target::file::Cloud;
 use wi_model::template::Bindings;
 
 use crate::azure::{Azure, Chosen};
@@ -93,9 +94,9 @@ impl Ground<'_> {
         let without_slash = self.facts.issuer.trim_end_matches('/').to_owned();
         bindings.insert("cluster.issuer.without-slash".to_owned(), without_slash);
         bindings.insert("azure.tenant-id".to_owned(), self.facts.tenant_id.clone());
-        bindings.insert("azure.authority".to_owned(), self.facts.authority.clone());
-
         let mut facts = self.facts.clone();
+        self.choose_cloud(given, &mut facts);
+        bindings.insert("azure.authority".to_owned(), facts.authority.clone());
         self.principals(case, &names, &mut bindings, &mut facts, lease).await?;
         self.vaults(case, &names, &mut bindings, &mut facts, lease).await?;
         for (handle, tenant) in &given.azure.tenants {
@@ -174,6 +175,22 @@ impl Ground<'_> {
             asks,
             tokens,
         })
+    }
+
+    /// The cloud that pods of the case live in: where one address stands for every cloud, that of the webhook's setting.
+    fn choose_cloud(&self, given: &Given, facts: &mut Facts) {
+        let target = self.azure.target();
+        facts.authorities = vec![facts.authority.clone()];
+        facts.vault_domain.clone_from(&target.vault_domain);
+        let named = given.webhook_settings.get("AZURE_ENVIRONMENT");
+        let Some(cloud) = named.and_then(|name| Cloud::of_environment(&name.value)) else { return };
+        let addresses = cloud.addresses();
+        if target.connect.is_none() || addresses.authority == facts.authority || cloud == Cloud::Public {
+            return;
+        }
+        addresses.authority.clone_into(&mut facts.authority);
+        addresses.vault_domain.clone_into(&mut facts.vault_domain);
+        facts.authorities.push(facts.authority.clone());
     }
 
     /// Identities and service principals, without what they trust: that may name any of them.
@@ -266,16 +283,23 @@ impl Ground<'_> {
             facts.credentials.extend(self.credentials(federated).into_iter().map(|credential| Credential {
                 holder: holder.clone(),
                 issuer: credential.issuer,
-                subject: credential.subject,
+                subject: credential.subject.unwrap_or_default(),
                 audience: credential.audience,
             }));
         }
         for (handle, vault) in &azure.vaults {
+            facts.access_models.insert(handle.clone(), vault.access_model);
+            let right = |to: &Text, kind| Right { vault: handle.clone(), holder: to.value.clone(), kind };
             let on_secrets = vault.access.iter().filter(|policy| !policy.secrets.is_empty());
-            let policies = on_secrets.map(|policy| &policy.to);
-            let roles = vault.roles.iter().map(|assignment| &assignment.to);
-            let all = policies.chain(&vault.secrets_user).chain(roles);
-            facts.rights.extend(all.map(|to| (handle.clone(), to.value.clone())));
+            facts.rights.extend(on_secrets.map(|policy| {
+                right(&policy.to, RightKind::Policy(policy.secrets.iter().map(|word| word.word()).collect()))
+            }));
+            facts
+                .rights
+                .extend(vault.secrets_user.iter().map(|to| right(to, RightKind::Role(SECRETS_USER.to_owned()))));
+            facts
+                .rights
+                .extend(vault.roles.iter().map(|given| right(&given.to, RightKind::Role(given.role.value.clone()))));
         }
         let objects = scenario.given.cluster.iter().flat_map(|state| objects_of(state, namespace));
         facts.accounts = objects.filter(|object| object["kind"] == "ServiceAccount").collect();
@@ -290,7 +314,7 @@ impl Ground<'_> {
         for (handle, federated) in identities.chain(principals) {
             let Some(principal) = facts.principals.get(handle) else { continue };
             for credential in self.credentials(federated) {
-                let account = credential.subject.strip_prefix("system:serviceaccount:");
+                let account = credential.subject.as_deref().and_then(|of| of.strip_prefix("system:serviceaccount:"));
                 let Some((namespace, account)) = account.and_then(|rest| rest.split_once(':')) else { continue };
                 if credential.issuer != self.facts.issuer || credential.audience != AUDIENCE {
                     continue;
@@ -322,7 +346,8 @@ impl Ground<'_> {
                     .issuer
                     .as_ref()
                     .map_or_else(|| self.facts.issuer.clone(), |issuer| issuer.value.clone()),
-                subject: credential.subject.value.clone(),
+                subject: credential.subject.as_ref().map(|subject| subject.value.clone()),
+                expression: credential.claims_matching_expression.as_ref().map(|text| text.value.clone()),
                 audience: credential
                     .audience
                     .as_ref()
@@ -398,6 +423,8 @@ fn refused_line(what: &str, refused: &RefusalEvidence) -> String {
     format!("{what} was refused: {} {}", refused.status, refused.message)
 }
 
+/// The role that `secrets-user` gives.
+const SECRETS_USER: &str = "Key Vault Secrets User";
 /// How often a namespace is waited for that another run has, and got again before us.
 const TURNS: u32 = 20;
 /// How many federated credentials Azure takes on one identity.

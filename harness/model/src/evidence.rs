@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use facts::{Credential, Facts, Principal};
+pub use facts::{Credential, Facts, Principal, Right, RightKind};
 pub use run::{PrintedSecret, RunEvidence};
 
 /// What was seen of one pod, or of the pods that a workload made.
@@ -95,6 +95,8 @@ pub struct ClusterEvidence {
     pub challenge: Option<(u16, String)>,
     /// What each pod of the webhook says of itself.
     pub webhook: Vec<WebhookEvidence>,
+    /// What the webhook's pods have written.
+    pub webhook_log: String,
     /// Places where a credential was found.
     pub credentials: Vec<String>,
     /// How many objects were looked through.

@@ -13,8 +13,9 @@ pub enum Speech {
 
 /// The upstream project's samples.
 const SAMPLES: &str = "ghcr.io/azure/azure-workload-identity/msal-";
-/// Programs that only wait.
-const WAITING: [&str; 3] = ["quickstart/pause", "wi-conformance/pause", "registry.k8s.io/pause"];
+/// Programs that print nothing that is judged.
+const WAITING: [&str; 4] =
+    ["quickstart/pause", "wi-conformance/pause", "registry.k8s.io/pause", "wi-conformance/forward-proxy"];
 /// The quick-start program.
 const QUICKSTARTS: [&str; 2] = ["quickstart/rust", "wi-conformance/quickstart"];
 

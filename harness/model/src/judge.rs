@@ -117,7 +117,7 @@ pub fn unsound(evidence: &PodEvidence) -> Option<Difference> {
 pub fn explain(told: Difference, pod: &PodEvidence) -> Difference {
     if let Some(refused) = &pod.refused {
         let observed = format!("the API server refused pod {}: {} {}", pod.name(), refused.status, refused.message);
-        return Difference { observed, ..told }.advise(advice::refusal(&refused.message));
+        return Difference { observed, ..told }.advise(advice::refusal(&refused.message, &pod.sent));
     }
     let mut why = pod.unmade.clone();
     why.extend(
@@ -158,6 +158,7 @@ pub fn describe(expectation: &Expectation) -> String {
         },
         Expectation::Metadata(e) => match &e.outcome {
             MetadataOutcome::Granted => format!("pod {} gets a token from its metadata endpoint", e.by.value),
+            MetadataOutcome::Unanswered => format!("pod {} gets no answer from its metadata endpoint", e.by.value),
             MetadataOutcome::Refused(r) => {
                 format!(
                     "pod {} is refused by its metadata endpoint with {} and `{}`",
@@ -197,6 +198,7 @@ pub fn describe(expectation: &Expectation) -> String {
         }
         Expectation::Challenge(e) => format!("vault {} challenges unauthenticated requests", e.vault.value),
         Expectation::Webhook(e) => match (e.well, e.reviews) {
+            _ if !e.logged.is_empty() => "the webhook logs a line about it".to_owned(),
             (true, Some(reviews)) => format!("the webhook is healthy and has counted {reviews} reviews"),
             (false, Some(reviews)) => format!("the webhook has counted {reviews} reviews"),
             (_, None) => "the webhook is healthy".to_owned(),
@@ -230,7 +232,8 @@ fn stored<'a>(evidence: &'a PodEvidence, expected: &str) -> Result<&'a Value, Un
     if let Some(refused) = &evidence.refused {
         let observed = format!("refused by the API server: {} {}", refused.status, refused.message);
         return Err(Unmet::Broken(
-            Difference::at(Hop::Admission, expected, observed).advise(advice::refusal(&refused.message)),
+            Difference::at(Hop::Admission, expected, observed)
+                .advise(advice::refusal(&refused.message, &evidence.sent)),
         ));
     }
     evidence.stored.as_ref().ok_or_else(|| not_yet(Hop::Admission, expected, "the pod was not created"))

@@ -262,6 +262,24 @@ pub fn names(scenario: &Scenario) -> BTreeSet<String> {
     names
 }
 
+/// Federated credentials that trust nobody. That both words exclude each other is Azure's to say, when a step adds one.
+fn check_credentials(scenario: &Scenario, faults: &mut Vec<Fault>) {
+    let azure = &scenario.given.azure;
+    let identities = azure.identities.values().flat_map(|identity| &identity.federated);
+    let principals = azure.service_principals.values().flat_map(|principal| &principal.federated);
+    let given = identities.chain(principals).map(|credential| (credential.at, &credential.value));
+    let added = scenario.when.iter().filter_map(|step| match &step.value {
+        Step::Trust(trust) => Some((step.at, &trust.federated)),
+        _ => None,
+    });
+    for (at, credential) in given.chain(added) {
+        if credential.subject.is_none() && credential.claims_matching_expression.is_none() {
+            let reason = "a federated credential trusts a `subject`, or a `claims-matching-expression` in its place";
+            faults.push((at, Reason::Manifest(reason.to_owned())));
+        }
+    }
+}
+
 /// Faults that do not happen where a scenario wants them.
 fn check_faults(scenario: &Scenario, faults: &mut Vec<Fault>) {
     for step in &scenario.when {
@@ -334,7 +352,7 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
                     refer(&read.vault, "vault", &vaults);
                 }
             }
-            Step::Trust(step) => refer(&step.identity, "identity", &identities),
+            Step::Trust(step) => refer(&step.identity, "identity or service principal", &principals),
             Step::Distrust(step) => refer(&step.identity, "identity", &identities),
             Step::Break(step) => {
                 let shared = FaultPlace::SHARED.map(|(word, _)| word.to_owned());
@@ -378,6 +396,7 @@ fn check_handles(scenario: &Scenario, document: &Placed, faults: &mut Vec<Fault>
         }
     }
     check_faults(scenario, faults);
+    check_credentials(scenario, faults);
     for state in &scenario.given.cluster {
         if let ClusterState::Manifests(manifests) = &state.value
             && manifests.refused.is_some()

@@ -46,6 +46,7 @@ pub const SETUP_DEFECTS: &[(&str, &str)] = &[
     ("setup/skips-trust", "no step adds or removes a federated credential"),
     ("setup/skips-grant", "no step grants a permission"),
     ("setup/skips-fault", "no step injects a fault"),
+    ("setup/forgets-proxy-variables", "no container has HTTPS_PROXY or NO_PROXY"),
     ("setup/asks-in-order", "ask-token steps always use a valid token"),
     ("setup/stores-another-secret", "the vault stores other values"),
     (MISLEADS_CONTAINER, "only the container of an expectation uses an unknown client id"),
@@ -106,6 +107,7 @@ pub fn apply(scenario: &mut Scenario, name: &str) {
         "setup/asks-for-proxy" => {
             each_pod(scenario, "annotations", &mut |annotations| annotations.set(PROXY, "true"));
         }
+        "setup/forgets-proxy-variables" => containers::without_variables(scenario, &["HTTPS_PROXY", "NO_PROXY"]),
         "setup/widens-rights" => {
             let binding = serde_json::json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -254,8 +256,10 @@ fn trust_this_pod(scenario: &mut Scenario) {
         identity.federated = subjects
             .iter()
             .map(|subject| {
-                let subject: Text = subject.as_str().into();
-                Located::nowhere(FederatedCredential { name: None, issuer: None, subject, audience: None })
+                Located::nowhere(FederatedCredential {
+                    subject: Some(subject.as_str().into()),
+                    ..FederatedCredential::default()
+                })
             })
             .collect();
     }
@@ -350,7 +354,7 @@ mod tests {
         "setup/swaps-access-model",
         "setup/asks-in-order",
     ];
-    const RICHER: &str = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - create-pod: { name: p, image: i, service-account: a }\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
+    const RICHER: &str = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  namespace-labels: { a: b }\n  webhook-settings: { audience: x }\n  azure:\n    identities: { app1: {} }\n    vaults: { kv1: { secrets: { s: { value: v, enabled: false } } } }\n  cluster:\n    - policy: { name: p, on: pods }\nwhen:\n  - create-pod: { name: p, image: i, service-account: a, env: { HTTPS_PROXY: x } }\n  - patch: { kind: Pod, name: p, with: {} }\n  - delete: { kind: Pod, name: p }\n  - advance-time: 1h\n  - set-issuer: new-key\n  - set-webhook: absent\n  - set-secret: { vault: kv1, secret: s, value: w }\n  - trust: { identity: app1, federated: { subject: s } }\n  - grant: { vault: kv1, to: app1, secrets: [get] }\n  - break: { of: app1, how: throttled }\n  - ask-token: { name: a, account: default, client-id: c, forged: true }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
 
     #[test]
     fn every_defect_of_the_set_up_changes_a_scenario_that_it_can_bite() {
@@ -378,7 +382,7 @@ mod tests {
     fn trusting_this_pod_names_its_own_account() {
         let mut scenario = crate::parse::scenario("s.yaml", SCENARIO.as_bytes()).unwrap();
         apply(&mut scenario, "setup/trusts-this-pod");
-        let trusted = &scenario.given.azure.identities["app1"].federated[0].subject.value;
+        let trusted = &scenario.given.azure.identities["app1"].federated[0].subject.as_ref().unwrap().value;
         assert_eq!(trusted, "system:serviceaccount:{{namespace}}:sa");
     }
 }

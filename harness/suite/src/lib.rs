@@ -10,6 +10,7 @@
 
 mod conformance;
 mod exit;
+mod pause;
 
 // What the program is made of; no part of the interface that users may rely on.
 #[doc(hidden)]

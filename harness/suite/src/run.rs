@@ -41,6 +41,8 @@ pub struct Run {
     pub print_target: bool,
     /// Whether no further case begins once one has failed.
     pub fail_fast: bool,
+    /// Whether each failed case waits until somebody has looked at it.
+    pub pause_on_failure: bool,
     /// The command that runs the same, for one case to be named after it.
     pub again: String,
     /// The seed of variations, and its effect on what cases share.
@@ -84,7 +86,8 @@ impl Run {
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             interrupted,
         };
-        let pool = Pool::new(self.place, &run_id, self.state_dir, self.out.clone(), self.cancel.clone());
+        let pool = Pool::new(self.place, &run_id, self.state_dir, self.out.clone(), self.cancel.clone())
+            .pausing(self.pause_on_failure);
 
         let (described, opened) = match pool.prepare(&|what| progress.preparing(what)).await {
             Ok((described, phases)) => (described.clone(), phases),

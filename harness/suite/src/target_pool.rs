@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OnceCell, RwLock};
 use tokio_util::sync::CancellationToken;
-use wi_engine::{CaseOptions, Event, Ledger, Session};
+use wi_engine::{CaseOptions, Event, Hold, Ledger, Session};
 use wi_model::located::Text;
 use wi_model::plan::{self, Case, Decision};
 use wi_model::product::Product;
@@ -18,6 +18,7 @@ use wi_target_azure as aks;
 
 use crate::console;
 use crate::exit::{Exit, Stop};
+use crate::pause::Pause;
 use crate::target_spec::{Opened, Place};
 use crate::turns::Turns;
 
@@ -37,6 +38,7 @@ pub struct Pool {
     turns: Turns,
     alone: std::sync::Mutex<Vec<String>>,
     lost: OnceLock<String>,
+    pause: Option<Pause>,
 }
 
 struct Open {
@@ -58,7 +60,15 @@ impl Pool {
             turns: Turns::default(),
             alone: std::sync::Mutex::default(),
             lost: OnceLock::new(),
+            pause: None,
         }
+    }
+
+    /// Waits with each failed case before what it made is removed.
+    #[must_use]
+    pub(crate) fn pausing(mut self, on_failure: bool) -> Self {
+        self.pause = on_failure.then(|| Pause::new(self.state_dir.clone(), self.cancel.clone()));
+        self
     }
 
     /// Opens the shared place, so that a target that is not fit is found before any case.
@@ -128,7 +138,7 @@ impl Pool {
             Decision::Unsuited { why } => return unrun(case, Outcome::NotApplicable, why),
             Decision::Blocked { why } => return unrun(case, Outcome::Blocked, why),
         }
-        let options = CaseOptions { evidence_root: self.evidence.clone(), cancel: self.cancel.clone() };
+        let options = CaseOptions { evidence_root: self.evidence.clone(), cancel: self.cancel.clone(), hold: None };
         if case.alone() && self.place.opens_in_no_time() {
             if let Some(why) = self.speaks_of_another_profile(case).await {
                 return unrun(case, Outcome::NotApplicable, why);
@@ -164,6 +174,7 @@ impl Pool {
         if let Some(why) = unsuited(case, open) {
             return unrun(case, Outcome::NotApplicable, why);
         }
+        let options = CaseOptions { hold: self.hold(open), ..options };
         let record = open.session.run(case, &options, &on_event).await;
         if record.outcome == Outcome::Blocked
             && !self.cancel.is_cancelled()
@@ -174,6 +185,11 @@ impl Pool {
             self.cancel.cancel();
         }
         record
+    }
+
+    /// What waits with failed cases of a place, where somebody wants to look at them.
+    fn hold(&self, open: &Open) -> Option<Hold> {
+        self.pause.as_ref().map(|pause| pause.hold(&open.opened.target()))
     }
 
     /// Whether the webhook's profile, where it is known or was recognised, is none that a case speaks of. A webhook need not
@@ -199,7 +215,10 @@ impl Pool {
                 }
                 let record = match &case.scenario.given.webhook_refuses {
                     Some(wanted) => judged_start(case, wanted, Ok(())),
-                    None => open.session.run(case, options, on_event).await,
+                    None => {
+                        let options = CaseOptions { hold: self.hold(&open), ..options.clone() };
+                        open.session.run(case, &options, on_event).await
+                    }
                 };
                 let leftovers = open.close().await;
                 if let Ok(mut alone) = self.alone.lock() {

@@ -51,6 +51,9 @@ fn run_program(name: &str, words: impl Iterator<Item = OsString>) -> u8 {
                 wi_quickstart::pause().await;
                 0
             }
+            "forward-proxy" => {
+                wi_quickstart::forward_proxy::serve(std::env::vars().collect(), wi_quickstart::pause()).await
+            }
             "admission-policy" => {
                 let mut variables = std::env::vars_os();
                 let folder = variables.find_map(|(name, value)| (name == wi_admission_policy::FOLDER).then_some(value));

@@ -48,6 +48,7 @@ impl Stage<'_> {
                 json!({ "late": { "resource": "serviceaccounts", "seconds": LATE.as_secs() } })
             }
             ApiServerChange::SpeaksOlderTls => json!({ "older-tls": true }),
+            ApiServerChange::PresentsAToken => json!({ "presents-token": true }),
             ApiServerChange::AsBefore => json!({}),
         };
         self.cluster.control("api-server", &body).await.map(|_| Done::Accepted)

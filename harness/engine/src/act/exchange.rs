@@ -56,7 +56,7 @@ pub(crate) async fn present(
 ) -> Result<Vec<Value>, String> {
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
     let target = azure.target();
-    let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", target.vault_domain));
+    let scope = text(&asked.scope).unwrap_or_else(|| format!("https://{}/.default", facts.vault_domain));
     let tenant = text(&asked.tenant_id).unwrap_or_else(|| target.tenant_id.clone());
     let form = [
         ("grant_type", "client_credentials"),
@@ -65,7 +65,7 @@ pub(crate) async fn present(
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
         ("client_assertion", token.expose()),
     ];
-    let (status, body) = azure.exchange(&tenant, &form).await.map_err(|error| error.to_string())?;
+    let (status, body) = azure.exchange(&facts.authority, &tenant, &form).await.map_err(|error| error.to_string())?;
     let (header, claims) = (token_part(token, 0), token_part(token, 1));
     let mut documents = vec![
         json!({ "quickstart": 1, "event": "token", "header": header, "claims": claims, "sha256": token.sha256() }),

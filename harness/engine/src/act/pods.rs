@@ -184,8 +184,7 @@ fn adapt_spec(spec: &mut Value, pods: &PodAdditions, facts: &Facts) {
     }
     if let Some(address) = pods.azure_address {
         let host = |url: &String| url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let names: Vec<String> =
-            std::iter::once(&facts.authority).chain(facts.vaults.values()).filter_map(host).collect();
+        let names: Vec<String> = facts.authorities.iter().chain(facts.vaults.values()).filter_map(host).collect();
         push(spec, "hostAliases", json!({ "ip": address.to_string(), "hostnames": names }));
     }
     if pods.ca_bundle.is_none() {
@@ -264,7 +263,7 @@ mod tests {
 
     fn adapted(pods: &PodAdditions, object: Value) -> Value {
         let facts = Facts {
-            authority: "https://login.microsoftonline.com/".into(),
+            authorities: vec!["https://login.microsoftonline.com/".into()],
             vaults: [("kv".to_owned(), "https://kv1.vault.azure.net/".to_owned())].into(),
             ..Facts::default()
         };

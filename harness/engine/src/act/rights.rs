@@ -11,7 +11,7 @@ use crate::azure::{AzureError, FederatedCredential, Policy};
 
 impl Stage<'_> {
     pub(super) async fn set_secret(&mut self, wanted: &SetSecret) -> Result<Done, String> {
-        let url = self.ready.facts.vaults.get(&wanted.vault.value).cloned().unwrap_or_default();
+        let url = self.azure.own_vault(self.ready.facts.vaults.get(&wanted.vault.value).map_or("", String::as_str));
         let value = Secret::new(wanted.value.value.clone());
         self.azure.vault(&url).set(&wanted.secret, &value).await.map_err(|error| error.to_string())?;
         let key = (wanted.vault.value.clone(), wanted.secret.value.clone());
@@ -25,18 +25,22 @@ impl Stage<'_> {
     }
 
     pub(super) async fn trust(&self, wanted: &Trust) -> Result<Done, String> {
-        let (group, identity) = self.identity(&wanted.identity)?;
         let text = |text: &Option<wi_model::located::Text>| text.as_ref().map(|text| text.value.clone());
         let credential = FederatedCredential {
             name: text(&wanted.federated.name).unwrap_or_else(|| "federated-later".to_owned()),
             issuer: text(&wanted.federated.issuer).unwrap_or_else(|| self.ready.facts.issuer.clone()),
-            subject: wanted.federated.subject.value.clone(),
+            subject: text(&wanted.federated.subject),
+            expression: text(&wanted.federated.claims_matching_expression),
             audience: text(&wanted.federated.audience).unwrap_or_else(|| AUDIENCE.to_owned()),
         };
-        done(
-            &format!("federated credential {}", credential.name),
-            self.azure.arm().put_federated(&group, &identity, &credential).await,
-        )
+        let written = match self.ready.applications.get(&wanted.identity.value) {
+            Some(object_id) => self.azure.graph().add_federated(object_id, &credential).await,
+            None => {
+                let (group, identity) = self.identity(&wanted.identity)?;
+                self.azure.arm().put_federated(&group, &identity, &credential).await
+            }
+        };
+        done(&format!("federated credential {}", credential.name), written)
     }
 
     pub(super) async fn distrust(&self, wanted: &Distrust) -> Result<Done, String> {

@@ -10,6 +10,8 @@ use super::{AzureError, Chosen, Client, scope};
 /// Versions of the interfaces, each one that the service has had for long.
 const GROUPS: &str = "2024-11-01";
 pub(super) const IDENTITIES: &str = "2024-11-30";
+/// The one that takes an expression in the place of a subject.
+const EXPRESSIONS: &str = "2025-01-31-preview";
 /// Older ones end in February 2027.
 pub(super) const VAULTS: &str = "2026-02-01";
 
@@ -43,8 +45,24 @@ pub(crate) struct Arm<'a> {
 pub(crate) struct FederatedCredential {
     pub(crate) name: String,
     pub(crate) issuer: String,
-    pub(crate) subject: String,
+    pub(crate) subject: Option<String>,
+    /// In the place of a subject.
+    pub(crate) expression: Option<String>,
     pub(crate) audience: String,
+}
+
+impl FederatedCredential {
+    /// What it trusts, as both services write it.
+    pub(super) fn body(&self) -> Value {
+        let mut body = json!({ "issuer": self.issuer, "audiences": [self.audience] });
+        if let Some(subject) = &self.subject {
+            body["subject"] = subject.clone().into();
+        }
+        if let Some(expression) = &self.expression {
+            body["claimsMatchingExpression"] = json!({ "value": expression, "languageVersion": 1 });
+        }
+        body
+    }
 }
 
 /// An access policy, ready to be written.
@@ -291,8 +309,9 @@ impl Arm<'_> {
             "resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials/{}",
             credential.name
         );
-        let body = json!({ "properties": { "issuer": credential.issuer, "subject": credential.subject, "audiences": [credential.audience] } });
-        self.put(&path, IDENTITIES, &body).await.map(|_| ())
+        let body = json!({ "properties": credential.body() });
+        let version = if credential.expression.is_some() { EXPRESSIONS } else { IDENTITIES };
+        self.put(&path, version, &body).await.map(|_| ())
     }
 
     /// Makes a vault; `None` where one of this name is in the group. One that heeds roles keeps its policies and does not

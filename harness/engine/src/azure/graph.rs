@@ -10,6 +10,8 @@ use wi_model::target::AzureTarget;
 use super::arm::{FederatedCredential, MADE_TAG, RUN_TAG};
 use super::{AzureError, Chosen, Client, scope};
 
+/// The version of Graph that we speak.
+const STABLE: &str = "v1.0";
 /// How many answers to one request may be lost before it is given up.
 const LOST: u32 = 5;
 
@@ -41,7 +43,17 @@ fn query(filter: &str) -> String {
 
 impl Graph<'_> {
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AzureError> {
-        let url = format!("{}/v1.0/{path}", self.azure.graph.trim_end_matches('/'));
+        self.send_to(STABLE, method, path, body).await
+    }
+
+    async fn send_to(
+        &self,
+        version: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, AzureError> {
+        let url = format!("{}/{version}/{path}", self.azure.graph.trim_end_matches('/'));
         Ok(self.client.send(method, &url, &scope(&self.azure.graph), body).await?.body)
     }
 
@@ -155,12 +167,15 @@ impl Graph<'_> {
         object_id: &str,
         credential: &FederatedCredential,
     ) -> Result<(), AzureError> {
-        let body = json!({ "name": credential.name, "issuer": credential.issuer, "subject": credential.subject, "audiences": [credential.audience] });
+        let mut body = credential.body();
+        body["name"] = credential.name.clone().into();
+        // Expressions are of the beta.
+        let version = if credential.expression.is_some() { "beta" } else { STABLE };
         let path = format!("applications/{object_id}/federatedIdentityCredentials");
         let lost = AtomicBool::new(false);
         let unknown = |error: &AzureError| error.status() == Some(404) || matches!(error, AzureError::NoAnswer { .. });
         let write = || async {
-            match self.send(Method::POST, &path, Some(&body)).await {
+            match self.send_to(version, Method::POST, &path, Some(&body)).await {
                 // It was written, and the answer was lost.
                 Err(error) if lost.load(Ordering::Relaxed) && error.status() == Some(409) => Ok(()),
                 Err(error) => {

@@ -62,7 +62,12 @@ impl Observer<'_> {
                 let answer = self.azure.vault(&url).knock().await.map_err(|error| error.to_string())?;
                 seen.challenge = Some(answer);
             }
-            Expectation::Webhook(_) => seen.webhook = self.webhook(namespace).await?,
+            Expectation::Webhook(wanted) => {
+                seen.webhook = self.webhook(namespace).await?;
+                if !wanted.logged.is_empty() {
+                    seen.webhook_log = self.webhook_log().await?;
+                }
+            }
             Expectation::NoCredential(wanted) => {
                 for kind in &wanted.in_kinds {
                     let objects =

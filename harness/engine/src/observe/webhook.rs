@@ -38,6 +38,19 @@ impl Observer<'_> {
         Ok(seen)
     }
 
+    /// What the pods of the webhook have written, as it may be shown.
+    ///
+    /// # Errors
+    /// The registration or its Service could not be looked at.
+    pub(super) async fn webhook_log(&self) -> Result<String, String> {
+        let (home, pods) = self.webhook_pods().await?;
+        let mut log = String::new();
+        for pod in &pods {
+            log.push_str(&self.cluster.log_since(&home, pod, None).await);
+        }
+        Ok(self.redactor.text(&log))
+    }
+
     /// What the webhook's own log tells of its failures: a panic, or calls that the API server refused it. Of a webhook
     /// that other cases use too, only since this one began. `None` also where its log cannot be read.
     pub(crate) async fn webhook_finding(&self, since: Option<std::time::Duration>) -> Option<String> {

@@ -51,7 +51,9 @@ impl Ground<'_> {
             };
             let wanted = vault.name.as_ref().map(|name| name.value.as_str());
             let made = self.vault(&group, (handle, wanted), names, (by_roles, &policies), lease).await?;
-            let (name, url) = (made.name, made.url);
+            // As pods of the case's cloud know it; we ourselves are in the target's.
+            let url = self.azure.vault_in(&made.url, &facts.vault_domain);
+            let name = made.name;
             let arm = self.azure.arm();
             if made.by_roles {
                 arm.make_secrets_officer(&group, &name, &own).await.map_err(|error| error.to_string())?;
@@ -167,7 +169,7 @@ impl Ground<'_> {
     pub(super) async fn secrets(&self, scenario: &Scenario, facts: &mut Facts) -> Result<Vec<Secret>, String> {
         let mut all = Vec::new();
         for (handle, vault) in &scenario.given.azure.vaults {
-            let url = facts.vaults.get(handle).cloned().unwrap_or_default();
+            let url = self.azure.own_vault(facts.vaults.get(handle).map_or("", String::as_str));
             for (name, value) in &vault.secrets {
                 let wanted = Secret::new(value.value().value.clone());
                 facts.secret_sha256.insert((handle.clone(), name.clone()), wanted.sha256());

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::scenario::AccessModel;
+
 /// What the harness itself knows because it made it, or asked the target.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -15,6 +17,10 @@ pub struct Facts {
     pub authority: String,
     /// The webhook's profile, where known.
     pub profile: Option<String>,
+    /// The identity providers whose names must lead somewhere in pods: that of the target, and that of the case's cloud.
+    pub authorities: Vec<String>,
+    /// The domain of vaults, as pods know them.
+    pub vault_domain: String,
     /// Principals by handle.
     pub principals: BTreeMap<String, Principal>,
     /// Ids of the tenants beside the target's, by handle.
@@ -33,8 +39,10 @@ pub struct Facts {
     pub webhook_settings: BTreeMap<String, String>,
     /// Federated credentials as they were given.
     pub credentials: Vec<Credential>,
-    /// Who was given rights on a vault: handles of the vault and of the principal.
-    pub rights: Vec<(String, String)>,
+    /// The rights on vaults that were given.
+    pub rights: Vec<Right>,
+    /// Which rights each vault heeds, by its handle.
+    pub access_models: BTreeMap<String, AccessModel>,
     /// The accounts of the given state, as they were sent.
     pub accounts: Vec<Value>,
 }
@@ -61,7 +69,38 @@ pub struct Credential {
     pub audience: String,
 }
 
+/// A right on a vault as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// Handle of the vault.
+    pub vault: String,
+    /// Handle of who has it.
+    pub holder: String,
+    /// What it is.
+    pub kind: RightKind,
+}
+
+/// How a right on a vault is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RightKind {
+    /// By an access policy, with these words.
+    Policy(Vec<&'static str>),
+    /// By a role of this name.
+    Role(String),
+}
+
 impl Facts {
+    /// The rights that a vault is given to somebody.
+    pub fn rights_on<'a>(&'a self, vault: &'a str, holder: &'a str) -> impl Iterator<Item = &'a RightKind> {
+        self.rights.iter().filter(move |right| right.vault == vault && right.holder == holder).map(|right| &right.kind)
+    }
+
+    /// Whether a vault looks at rights of a kind.
+    pub fn heeds(&self, vault: &str, kind: &RightKind) -> bool {
+        let by_roles = !matches!(self.access_models.get(vault), None | Some(AccessModel::Policies));
+        by_roles == matches!(kind, RightKind::Role(_))
+    }
+
     /// The handle of the principal with a client id.
     pub fn with_client_id(&self, id: &str) -> Option<&str> {
         self.principals.iter().find(|(_, principal)| principal.client_id == id).map(|(handle, _)| handle.as_str())

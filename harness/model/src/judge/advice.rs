@@ -34,16 +34,30 @@ pub(super) fn aadsts(code: &str) -> Option<&'static str> {
     })
 }
 
-/// What to do about a refusal at admission.
-pub(super) fn refusal(message: &str) -> &'static str {
+/// What to do about a refusal at admission of a pod, with its own names.
+pub(super) fn refusal(message: &str, sent: &serde_json::Value) -> String {
+    const EXPIRATION: &str = "azure.workload.identity/service-account-token-expiration";
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &sent["metadata"];
+    let pod = Some(text(&metadata["name"])).filter(|name| !name.is_empty());
+    let pod = pod.unwrap_or_else(|| format!("{}...", text(&metadata["generateName"])));
+    let account = Some(text(&sent["spec"]["serviceAccountName"])).filter(|name| !name.is_empty());
+    let account = account.unwrap_or_else(|| "default".to_owned());
     if message.contains("failed calling webhook") {
         "the webhook is registered but cannot be reached: check its pods, its Service's endpoints and its caBundle"
+            .to_owned()
     } else if message.contains("token expiration") {
-        "service-account-token-expiration takes 3600 to 86400"
+        let on_pod = !metadata["annotations"][EXPIRATION].is_null();
+        let of = if on_pod { format!("pod {pod}") } else { format!("ServiceAccount {account}") };
+        format!("set annotation {EXPIRATION} of {of} to a whole number from 3600 to 86400")
     } else if message.contains("error looking up service account") {
-        "create the ServiceAccount before the pod"
+        format!("create ServiceAccount {account} before pod {pod}, or correct spec.serviceAccountName of the pod")
+    } else if message.contains("hostNetwork is set to true") {
+        format!(
+            "take annotation azure.workload.identity/inject-proxy-sidecar or spec.hostNetwork away from pod {pod}: the proxy cannot serve the node's network"
+        )
     } else {
-        "read the message: it is the API server's own"
+        "read the message: it is the API server's own".to_owned()
     }
 }
 

@@ -1,11 +1,13 @@
 //! The way from a pod to its secret, looked at from its beginning: the first hop that broke is the one to mend, and what it
 //! says names the objects of the case.
 
-use serde_json::Value;
+mod vault;
+
+use serde_json::{Value, json};
 
 use super::differs::{differs, is_near};
 use super::voice::Voice;
-use super::{exchange, text};
+use super::{corroboration, exchange, text};
 use crate::evidence::{Credential, Facts};
 use crate::injection::{self, AUDIENCE};
 use crate::verdict::{Difference, Hop};
@@ -21,10 +23,98 @@ pub(super) fn first_broken(voice: &Voice<'_>, facts: &Facts, told: Difference) -
         return told;
     }
     type Look = fn(&Voice<'_>, &Facts) -> Option<Difference>;
-    let hops: [(Hop, Look); 4] =
-        [(Hop::Admission, not_injected), (Hop::Token, no_token), (Hop::Exchange, not_granted), (Hop::Secret, not_read)];
+    let hops: [(Hop, Look); 4] = [
+        (Hop::Admission, not_injected),
+        (Hop::Token, no_token),
+        (Hop::Exchange, not_granted),
+        (Hop::Secret, vault::not_read),
+    ];
     let mut before = hops.into_iter().filter(|(hop, _)| *hop <= told.hop);
     before.find_map(|(_, look)| look(voice, facts)).unwrap_or(told)
+}
+
+/// The same of a token that the proxy was asked for: it may not be there, and what it was refused is in its answer.
+pub(super) fn first_broken_by_proxy(voice: &Voice<'_>, facts: &Facts, told: Difference) -> Difference {
+    let (Some(said), Some(pod)) = (voice.document("metadata"), voice.pod.stored.as_ref()) else { return told };
+    if told.hop < Hop::Pod {
+        return told;
+    }
+    if said["outcome"] == "failed" {
+        return no_proxy(voice, pod, said).unwrap_or(told);
+    }
+    let url = text(&said["url"]);
+    let named = parameter(&url, "client_id");
+    let without = "The client_id parameter or AZURE_CLIENT_ID environment variable must be set";
+    if named.is_none() && said["message"].as_str().is_some_and(|message| message.contains(without)) {
+        return without_client_id(voice, pod, facts);
+    }
+    let Some(code) = corroboration::code(&said["message"]) else { return told };
+    let asked = named.map_or_else(|| client_id(voice), str::to_owned);
+    let answer = json!({
+        "outcome": "refused", "code": format!("AADSTS{code}"), "status": said["status"], "message": said["message"],
+    });
+    let found = no_token(voice, facts).or_else(|| refused(&answer, &asked, voice, facts));
+    match (found, named) {
+        // An id in the address is changed there.
+        (Some(found), Some(id)) if facts.with_client_id(id).is_none() => {
+            found.advise(format!("correct client_id={id} in the address that container {} asks", voice.container))
+        }
+        (Some(found), _) => found,
+        (None, _) => told,
+    }
+}
+
+/// Nobody answers at the address of the proxy.
+fn no_proxy(voice: &Voice<'_>, pod: &Value, said: &Value) -> Option<Difference> {
+    const INJECT: &str = "azure.workload.identity/inject-proxy-sidecar";
+    const PORT: &str = "azure.workload.identity/proxy-sidecar-port";
+    let (name, url) = (voice.pod.name(), text(&said["url"]));
+    let at = |observed: String, mend: String| {
+        let expected = format!("a container azwi-proxy in pod {name}, which answers at {url}");
+        Some(Difference::at(Hop::Admission, expected, observed).advise(mend))
+    };
+    let annotations = &pod["metadata"]["annotations"];
+    if injection::containers(pod).iter().any(|container| container.name == "azwi-proxy") {
+        let listens = annotations[PORT].as_str().unwrap_or("8000");
+        let asked = port(&url);
+        return (asked != listens).then_some(()).and_then(|()| {
+            at(
+                format!(
+                    "container azwi-proxy listens on port {listens}, and container {} asks port {asked}",
+                    voice.container
+                ),
+                format!("ask port {listens}, or set annotation {PORT}: \"{asked}\" on pod {name} and create it again"),
+            )
+        });
+    }
+    if pod["metadata"]["labels"][USE_LABEL] != "true" {
+        return Some(left_alone(voice, pod));
+    }
+    let put = format!("put annotation {INJECT}: \"true\" on pod {name} (metadata.annotations) and create it again");
+    if let Some(near) = keys(annotations).find(|key| is_near(INJECT, key)) {
+        let where_ = differs(INJECT, near).map(|where_| format!(" ({where_})")).unwrap_or_default();
+        return at(format!("pod {name} has annotation {near}, which nobody reads: it is not {INJECT}{where_}"), put);
+    }
+    match &annotations[INJECT] {
+        Value::Null => at(format!("pod {name} has no annotation {INJECT}, so it was given no proxy"), put),
+        value => at(
+            format!("pod {name} has annotation {INJECT}: {value} and was given no proxy"),
+            "see that the webhook injects proxies: look into the admission exchange in the evidence".to_owned(),
+        ),
+    }
+}
+
+/// The port of an address.
+fn port(url: &str) -> &str {
+    let host = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    host.rsplit_once(':').map_or("80", |(_, port)| port)
+}
+
+/// A parameter of an address, as it is written there.
+fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
+    let query = url.split_once('?')?.1;
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, value)| *key == name && !value.is_empty()).map(|(_, value)| value)
 }
 
 /// Admission left something out that the program needs.
@@ -43,6 +133,17 @@ fn not_injected(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
         return Some(without_client_id(voice, pod, facts));
     }
     let missing = ["AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"].into_iter().find(|variable| !has(variable))?;
+    let account = account_of(voice, pod);
+    if missing == "AZURE_TENANT_ID"
+        && account.is_some_and(|account| account["metadata"]["annotations"][TENANT_ID] == "")
+    {
+        let (expected, name) = (format!("{missing} in container {}", voice.container), account_name(pod));
+        let observed = format!("annotation {TENANT_ID} of ServiceAccount {name} is empty, so the variable is left out");
+        return Some(Difference::at(Hop::Admission, expected, observed).advise(format!(
+            "set annotation {TENANT_ID} of ServiceAccount {name} to {}, or take it away",
+            facts.tenant_id
+        )));
+    }
     let advice =
         format!("check the webhook's settings and annotation {TENANT_ID} of the ServiceAccount, which set {missing}");
     Some(Difference::at(Hop::Admission, format!("{missing} in the container"), "not there").advise(advice))
@@ -78,7 +179,10 @@ fn left_alone(voice: &Voice<'_>, pod: &Value) -> Difference {
     let account = account_of(voice, pod);
     let on_account = account.is_some_and(|account| !account["metadata"]["labels"][USE_LABEL].is_null());
     let near = keys(labels).find(|key| is_near(USE_LABEL, key));
-    let observed = if let Some(near) = near {
+    let annotated = !pod["metadata"]["annotations"][USE_LABEL].is_null();
+    let observed = if annotated {
+        format!("{USE_LABEL} is an annotation of pod {name}, where it does nothing, and not a label")
+    } else if let Some(near) = near {
         let where_ = differs(USE_LABEL, near).map(|where_| format!(" ({where_})")).unwrap_or_default();
         format!("pod {name} has label {near}, which is not {USE_LABEL}{where_}")
     } else if on_account {
@@ -116,6 +220,23 @@ fn without_client_id(voice: &Voice<'_>, pod: &Value, facts: &Facts) -> Differenc
         );
         return Difference::at(Hop::Admission, expected, observed).advise(format!(
             "rename annotation {near} of ServiceAccount {account} to {CLIENT_ID} and create the pod again"
+        ));
+    }
+    let elsewhere = [
+        (
+            of_account.map_or(&Value::Null, |account| &account["metadata"]["labels"][CLIENT_ID]),
+            "a label of ServiceAccount",
+            &account,
+        ),
+        (&pod["metadata"]["annotations"][CLIENT_ID], "an annotation of pod", &name.to_owned()),
+    ]
+    .into_iter()
+    .find(|(value, _, _)| value.is_string())
+    .map(|(value, what, of)| (text(value), format!("{what} {of}")));
+    if let Some((id, what)) = elsewhere {
+        let observed = format!("{CLIENT_ID} is {what}, where nobody reads it");
+        return Difference::at(Hop::Admission, expected, observed).advise(format!(
+            "put annotation {CLIENT_ID}: \"{id}\" on ServiceAccount {account} and create the pod again"
         ));
     }
     let sent = voice.pod.sent["spec"]["serviceAccountName"].as_str().unwrap_or_default();
@@ -168,15 +289,17 @@ fn no_token(voice: &Voice<'_>, _: &Facts) -> Option<Difference> {
 /// The identity provider refused, or was not reached.
 fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
     let said = voice.document("exchange")?;
-    if said["outcome"] == "granted" {
-        return None;
-    }
+    if said["outcome"] == "granted" { None } else { refused(said, &client_id(voice), voice, facts) }
+}
+
+/// Why the identity provider refused a token of a client, by what differs from what it was told.
+fn refused(said: &Value, asked: &str, voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
+    let container = voice.container;
     let code = said["code"].as_str().unwrap_or_default();
     let short = |message: &str| {
         let line: String = message.chars().take(160).collect();
         if line.len() < message.len() { format!("{line}...") } else { line }
     };
-    let asked = client_id(voice);
     let expected = format!("an access token for client {asked}");
     let told = match said["outcome"].as_str() {
         Some("refused") => format!("refused with {code}"),
@@ -184,20 +307,49 @@ fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
     };
     let at = |observed: String, mend: String| Some(Difference::at(Hop::Exchange, &expected, observed).advise(mend));
     let account = voice.pod.stored.as_ref().map_or_else(String::new, account_name);
-    let Some(holder) = facts.with_client_id(&asked) else {
+    let place = preset(voice).unwrap_or_else(|| format!("annotation {CLIENT_ID} of ServiceAccount {account}"));
+    if said["outcome"] == "failed" {
+        if let Some(authority) = wrong_authority(voice, facts) {
+            return at(
+                format!(
+                    "{told}; AZURE_AUTHORITY_HOST is {authority}, and the authority of this case is {}",
+                    facts.authority
+                ),
+                format!(
+                    "take AZURE_AUTHORITY_HOST={authority} from container {container}, or set AZURE_ENVIRONMENT of the webhook to the cloud that is meant"
+                ),
+            );
+        }
+        if let Some(proxy) = variable(voice, "HTTPS_PROXY") {
+            return at(
+                format!("{told}; container {container} has HTTPS_PROXY={proxy}"),
+                format!(
+                    "see that a proxy answers at {proxy}, or name {} in NO_PROXY of container {container}",
+                    facts.authority
+                ),
+            );
+        }
+    }
+    let Some(holder) = facts.with_client_id(asked) else {
         if code != "AADSTS700016" {
             return Some(exchange::unexpected(said, voice, expected));
         }
-        if let Some(handle) = facts.with_principal_id(&asked) {
+        if let Some(handle) = facts.with_principal_id(asked) {
             let wanted = &facts.principals[handle].client_id;
             return at(
                 format!("{told}: {asked} is the object (principal) id of {handle}, not its client id {wanted}"),
-                format!("set annotation {CLIENT_ID} of ServiceAccount {account} to {wanted}"),
+                format!("set {place} to {wanted}"),
             );
         }
         let known: Vec<String> =
             facts.principals.iter().map(|(handle, principal)| format!("{handle} {}", principal.client_id)).collect();
-        let place = preset(voice).unwrap_or_else(|| format!("annotation {CLIENT_ID} of ServiceAccount {account}"));
+        if let Some((handle, meant)) = facts.principals.iter().find(|(_, known)| known.client_id == asked.trim()) {
+            let where_ = differs(&meant.client_id, asked).map(|where_| format!(" ({where_})")).unwrap_or_default();
+            return at(
+                format!("{told}: `{asked}` is not the client id of {handle}{where_}"),
+                format!("set {place} to `{}`, without blanks", meant.client_id),
+            );
+        }
         return at(
             format!("{told}: no identity of this case has client id {asked} ({})", known.join(", ")),
             format!("correct the client id in {place}"),
@@ -225,10 +377,7 @@ fn not_granted(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
                 "{told}: {asked} is the client id of {holder}, which does not trust `{}`; {} does",
                 token.subject, other.holder
             ),
-            format!(
-                "set annotation {CLIENT_ID} of ServiceAccount {account} to {wanted}, the client id of {}",
-                other.holder
-            ),
+            format!("set {place} to {wanted}, the client id of {}", other.holder),
         );
     }
     let Some(nearest) = own.into_iter().min_by_key(|credential| token.mismatches(credential).len()) else {
@@ -281,58 +430,6 @@ impl Presented {
     }
 }
 
-/// The vault did not hand the secret over.
-fn not_read(voice: &Voice<'_>, facts: &Facts) -> Option<Difference> {
-    let said = voice.document("secret-read")?;
-    let given = voice.document("given").map_or(&Value::Null, |given| &given["env"]);
-    let (url, secret) = (text(&given["KEYVAULT_URL"]), text(&given["SECRET_NAME"]));
-    let handle = facts.vaults.iter().find(|(_, known)| known.trim_end_matches('/') == url.trim_end_matches('/'));
-    let vault = handle.map_or(url.as_str(), |(handle, _)| handle.as_str());
-    let expected = format!("secret {secret} of vault {vault}");
-    let at = |observed: String, mend: String| Some(Difference::at(Hop::Secret, &expected, observed).advise(mend));
-    let status = format!(
-        "HTTP {} {}",
-        text(&said["status"]),
-        text(&said["inner"].as_str().map_or_else(|| said["code"].clone(), Into::into))
-    );
-    match said["outcome"].as_str()? {
-        "forbidden"
-            if matches!(said["inner"].as_str(), Some("AccessDenied" | "ForbiddenByPolicy" | "ForbiddenByRbac")) =>
-        {
-            let who = facts.with_client_id(&client_id(voice)).unwrap_or("the identity");
-            let object = facts
-                .principals
-                .get(who)
-                .map_or_else(String::new, |principal| format!(" (object {})", principal.principal_id));
-            let others: Vec<&str> =
-                facts.rights.iter().filter(|(on, to)| on == vault && to != who).map(|(_, to)| to.as_str()).collect();
-            let has = facts.rights.iter().any(|(on, to)| on == vault && to == who);
-            let others =
-                if others.is_empty() { "nobody else has".to_owned() } else { format!("{} has", others.join(", ")) };
-            let observed = if has {
-                format!("{status}: the permissions of {who}{object} on vault {vault} do not allow it")
-            } else {
-                format!("{status}: {who}{object} has no permission on vault {vault}; {others}")
-            };
-            at(
-                observed,
-                format!(
-                    "grant {who}{object} the permission `get` on secrets of vault {vault}, by access policy or role as the vault is configured"
-                ),
-            )
-        }
-        "missing" => {
-            let there: Vec<&str> =
-                facts.secret_sha256.keys().filter(|(on, _)| on == vault).map(|(_, name)| name.as_str()).collect();
-            at(
-                format!("{status}: vault {vault} has no secret `{secret}`; it has {}", there.join(", ")),
-                format!("set SECRET_NAME of container {} to the name of a secret of vault {vault}", voice.container),
-            )
-        }
-        _ => None,
-    }
-}
-
 /// The client id that the container was given.
 fn client_id(voice: &Voice<'_>) -> String {
     let given = voice.document("given").map_or(&Value::Null, |given| &given["env"]["AZURE_CLIENT_ID"]);
@@ -344,6 +441,20 @@ fn preset(voice: &Voice<'_>) -> Option<String> {
     let sent = injection::containers(&voice.pod.sent);
     let sets = sent.iter().any(|found| found.name == voice.container && found.env.contains_key("AZURE_CLIENT_ID"));
     sets.then(|| format!("variable AZURE_CLIENT_ID of container {}", voice.container))
+}
+
+/// A variable of the container, as the pod is stored.
+fn variable<'a>(voice: &Voice<'a>, name: &str) -> Option<&'a str> {
+    let containers = injection::containers(voice.pod.stored.as_ref()?);
+    let found = containers.into_iter().find(|found| found.name == voice.container)?;
+    found.env.get(name).copied().flatten().filter(|value| !value.is_empty())
+}
+
+/// The authority that the container was given, where it is none of this case's.
+fn wrong_authority<'a>(voice: &Voice<'a>, facts: &Facts) -> Option<&'a str> {
+    let given = variable(voice, "AZURE_AUTHORITY_HOST")?;
+    let is = |known: &String| known.trim_end_matches('/') == given.trim_end_matches('/');
+    (!is(&facts.authority) && !facts.authorities.iter().any(is)).then_some(given)
 }
 
 fn wrong_tenant(voice: &Voice<'_>, facts: &Facts, code: &str) -> Option<String> {

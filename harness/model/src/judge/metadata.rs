@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::voice::{self, Voice};
-use super::{Unmet, Verdict, advice, broken, corroboration, document, exchange, recorded, same, text, token};
+use super::{Unmet, Verdict, advice, broken, chain, corroboration, document, exchange, recorded, same, text, token};
 use crate::evidence::{Facts, PodEvidence, Principal};
 use crate::scenario::{MetadataExpectation, MetadataOutcome, Refusal};
 use crate::verdict::{Difference, Hop};
@@ -29,10 +29,15 @@ pub(super) fn judge(expectation: &MetadataExpectation, evidence: &PodEvidence, f
             format!("a token of client {} (object {})", principal.client_id, principal.principal_id)
         }
         (MetadataOutcome::Granted, None) => "a token".to_owned(),
+        (MetadataOutcome::Unanswered, _) => "nobody answers".to_owned(),
     };
     voice::each(evidence, container, &expected, None, |voice| match &expectation.outcome {
-        MetadataOutcome::Granted => granted(expectation, voice, principal, facts, &expected),
+        MetadataOutcome::Granted => match granted(expectation, voice, principal, facts, &expected) {
+            Err(Unmet::Broken(told)) => Err(Unmet::Broken(chain::first_broken_by_proxy(voice, facts, told))),
+            verdict => verdict,
+        },
         MetadataOutcome::Refused(refusal) => refused(refusal, voice, &expected),
+        MetadataOutcome::Unanswered => unanswered(voice, &expected),
     })?;
     if facts.request_journal { corroboration::agrees(evidence, container, Hop::Exchange) } else { Ok(()) }
 }
@@ -115,6 +120,11 @@ fn refused(refusal: &Refusal, voice: &Voice<'_>, expected: &str) -> Verdict {
         return Err(Unmet::Broken(unexpected(said, expected.to_owned())));
     }
     Ok(())
+}
+
+fn unanswered(voice: &Voice<'_>, expected: &str) -> Verdict {
+    let said = document(voice, "metadata", Hop::Exchange, expected)?;
+    if said["outcome"] == "failed" { Ok(()) } else { Err(Unmet::Broken(unexpected(said, expected.to_owned()))) }
 }
 
 /// What the pod was answered, or that nobody did.
@@ -201,6 +211,69 @@ mod tests {
     }
 
     #[test]
+    fn what_the_proxy_was_refused_and_that_it_is_not_there_is_told_by_what_to_change() {
+        let containers = |names: &[&str]| -> Vec<Value> { names.iter().map(|name| json!({ "name": name })).collect() };
+        let pod = |annotations: Value, names: &[&str]| {
+            json!({
+                "metadata": { "name": "p", "namespace": "n", "labels": { "azure.workload.identity/use": "true" }, "annotations": annotations },
+                "spec": { "serviceAccountName": "reader", "containers": containers(names) },
+            })
+        };
+        let inject = "azure.workload.identity/inject-proxy-sidecar";
+        let silent =
+            json!({ "event": "metadata", "url": "http://127.0.0.1:9000/x", "outcome": "failed", "message": "refused" });
+        let no_credential = json!({ "event": "metadata", "url": "http://127.0.0.1:8000/x?client_id=c-1", "status": 500, "message": "AADSTS70025: no" });
+        let object_id = json!({ "event": "metadata", "url": "http://127.0.0.1:8000/x?client_id=o-1", "status": 500, "message": "AADSTS700016: no" });
+        for (stored, document, hop, observed, advice) in [
+            (
+                pod(json!({}), &["app"]),
+                &silent,
+                Hop::Admission,
+                "no annotation azure.workload.identity/inject-proxy-sidecar",
+                "on pod p",
+            ),
+            (
+                pod(json!({ "azure.workload.identity/inject_proxy_sidecar": "true" }), &["app"]),
+                &silent,
+                Hop::Admission,
+                "which nobody reads",
+                "inject-proxy-sidecar: \"true\"",
+            ),
+            (
+                pod(json!({ inject: "true" }), &["azwi-proxy", "app"]),
+                &silent,
+                Hop::Admission,
+                "port 8000",
+                "ask port 8000",
+            ),
+            (
+                pod(json!({ inject: "true" }), &["azwi-proxy", "app"]),
+                &no_credential,
+                Hop::Exchange,
+                "app1 has no federated credential",
+                "add a federated credential to app1",
+            ),
+            (
+                pod(json!({ inject: "true" }), &["azwi-proxy", "app"]),
+                &object_id,
+                Hop::Exchange,
+                "object (principal) id of app1",
+                "client_id=o-1",
+            ),
+        ] {
+            let mut evidence = green();
+            evidence.stored = Some(stored);
+            evidence.runs[0].documents[1] = document.clone();
+            let told = difference(GRANTED, &evidence);
+            let mend = told.advice.clone().unwrap_or_default();
+            assert!(
+                told.hop == hop && told.observed.contains(observed) && mend.contains(advice),
+                "{observed}: {told:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_token_in_the_shape_of_the_service_meets_the_expectation() {
         assert_eq!(judged(GRANTED, &green()), Judgement::Met);
         assert_eq!(judged("metadata: { by: p, outcome: granted }", &green()), Judgement::Met);
@@ -236,10 +309,10 @@ mod tests {
                 e.exchanges[0]["request"]["form"]["client_assertion"]["sha256"] = json!("h-2");
             }),
             (Hop::Exchange, "a token of client c-1", |e| e.runs[0].documents[1]["status"] = json!(201)),
-            (Hop::Exchange, "a token of client c-1", |e| {
+            (Hop::Exchange, "an access token for client", |e| {
                 e.runs[0].documents[1] = json!({ "event": "metadata", "status": 500, "message": "AADSTS70025: no" });
             }),
-            (Hop::Pod, "a token of client c-1", |e| {
+            (Hop::Admission, "labelled azure.workload.identity/use", |e| {
                 e.runs[0].documents[1] =
                     json!({ "event": "metadata", "outcome": "failed", "message": "connection refused" });
             }),

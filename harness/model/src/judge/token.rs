@@ -6,6 +6,7 @@ use super::voice::{self, Voice};
 use super::{Verdict, broken, document, same, text};
 use crate::evidence::{Facts, PodEvidence};
 use crate::injection::AUDIENCE;
+use crate::plan::version;
 use crate::scenario::TokenExpectation;
 use crate::verdict::Hop;
 
@@ -42,6 +43,9 @@ fn judge_one(expectation: &TokenExpectation, voice: &Voice<'_>, facts: &Facts, e
         return Err(broken(Hop::Token, "nbf not after iat", format!("nbf {}, iat {issued}", claims["nbf"])));
     }
     bound(voice.pod, claims)?;
+    if version(&facts.kubernetes) >= NAMES_NODES {
+        on_its_node(voice.pod, claims)?;
+    }
     match expectation.renewed {
         Some(wanted) => renewed(wanted, voice, token),
         None => Ok(()),
@@ -84,6 +88,21 @@ pub(super) fn of_pod<'a>(voice: &Voice<'a>, expected: &str) -> Result<&'a Value,
         same(Hop::Token, "kubernetes.io pod uid", &text(&pod["metadata"]["uid"]), &text(claims))?;
     }
     Ok(token)
+}
+
+/// The first version of Kubernetes whose tokens name their node and have an id, wherever it runs.
+const NAMES_NODES: (u32, u32) = (1, 32);
+
+/// The token names the node that its pod runs on, and has an id of its own.
+fn on_its_node(evidence: &PodEvidence, claims: &Value) -> Verdict {
+    let node = evidence.latest.as_ref().map_or(&Value::Null, |pod| &pod["spec"]["nodeName"]);
+    if node.is_string() {
+        same(Hop::Token, "kubernetes.io node name", &text(node), &text(&claims["kubernetes.io"]["node"]["name"]))?;
+    }
+    match claims["jti"].as_str() {
+        Some(id) if !id.is_empty() => Ok(()),
+        _ => Err(broken(Hop::Token, "jti, an id of the token's own", text(&claims["jti"]))),
+    }
 }
 
 /// The token names the pod and the account that it was made for.

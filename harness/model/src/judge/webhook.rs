@@ -15,6 +15,7 @@ pub(super) fn judge(expectation: &WebhookExpectation, evidence: &ClusterEvidence
             well(pod)?;
         }
     }
+    logged(expectation, &evidence.webhook_log)?;
     let Some(wanted) = expectation.reviews else { return Ok(()) };
     let counted: Vec<u64> = pods.iter().filter_map(|pod| pod.reviews.as_ref().ok().copied()).collect();
     let expected = format!("{wanted} reviews of this namespace counted");
@@ -32,6 +33,26 @@ pub(super) fn judge(expectation: &WebhookExpectation, evidence: &ClusterEvidence
             Err(not_yet(Hop::Admission, expected, format!("{seen}{why}")))
         }
         std::cmp::Ordering::Greater => Err(broken(Hop::Admission, expected, format!("{seen}"))),
+    }
+}
+
+/// One line of its log is a JSON object and holds all that is wanted.
+fn logged(expectation: &WebhookExpectation, log: &str) -> Verdict {
+    let wanted: Vec<&str> = expectation.logged.iter().map(|text| text.value.as_str()).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let holds = |line: &&str| wanted.iter().all(|text| line.contains(text));
+    let expected = format!("a line of the webhook's log, a JSON object with `{}`", wanted.join("`, `"));
+    let found: Vec<&str> = log.lines().filter(holds).collect();
+    let is_object = |line: &&&str| serde_json::from_str::<serde_json::Value>(line).is_ok_and(|line| line.is_object());
+    match (found.first(), found.iter().find(is_object)) {
+        (_, Some(_)) => Ok(()),
+        (Some(line), None) => {
+            let shown: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+            Err(not_yet(Hop::Admission, expected, format!("a line that is no JSON object: {shown}")))
+        }
+        (None, None) => Err(not_yet(Hop::Admission, expected, format!("no such line among {}", log.lines().count()))),
     }
 }
 

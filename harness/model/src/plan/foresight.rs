@@ -125,7 +125,12 @@ impl Look<'_> {
             added.extend(manifest::kinds_of(brought.object));
             let is_added = added.iter().any(|(of, named)| of == api_version && named == kind);
             if brought.must_be_taken && !is_added && !self.offer.kinds.serves(api_version, kind) {
-                obstacles.push((brought.at, format!("the target does not serve {kind} of {api_version}")));
+                obstacles.push((
+                    brought.at,
+                    format!(
+                        "the target does not serve {kind} of {api_version}: bring its CustomResourceDefinition before it, or leave it out"
+                    ),
+                ));
             }
         }
         obstacles
@@ -368,7 +373,9 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_not_served_blocks_unless_its_definition_comes_first() {
-        assert_eq!(blocked(&applying(WIDGET)), "the target does not serve Widget of example.org/v1 (s.yaml:3:25)");
+        let told = blocked(&applying(WIDGET));
+        assert!(told.starts_with("the target does not serve Widget of example.org/v1: bring its"), "{told}");
+        assert!(told.ends_with("(s.yaml:3:25)"), "{told}");
         assert_eq!(decided(&applying(&format!("{DEFINITION}, {WIDGET}")), &offer()), Decision::Runs);
         assert!(blocked(&applying(&format!("{WIDGET}, {DEFINITION}"))).starts_with("the target does not serve"));
         let unknown = Offer { kinds: Kinds::Unknown, ..offer() };

@@ -94,6 +94,30 @@ pub(super) fn mislead(scenario: &mut Scenario) {
     }
 }
 
+/// Takes variables from every container that a step brings.
+pub(super) fn without_variables(scenario: &mut Scenario, names: &[&str]) {
+    let named = |name: &str| names.contains(&name);
+    for step in &mut scenario.when {
+        match &mut step.value {
+            Step::CreatePod(pod) => pod.env.retain(|name, _| !named(name)),
+            Step::Apply(manifests) => {
+                let written = manifests.objects.iter_mut().map(|object| &mut object.value);
+                for object in manifests.loaded.iter_mut().map(|loaded| &mut loaded.object).chain(written) {
+                    let Some(spec) = spec_of(object).and_then(|path| object.pointer_mut(path)) else { continue };
+                    for list in ["initContainers", "containers"] {
+                        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                            if let Some(env) = container.get_mut("env").and_then(Value::as_array_mut) {
+                                env.retain(|entry| !entry["name"].as_str().is_some_and(named));
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 fn mislead_one(spec: &mut Value, wanted: Option<&str>) {
     for list in ["containers", "initContainers"] {
         let mut all = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();

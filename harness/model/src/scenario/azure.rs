@@ -89,7 +89,7 @@ pub struct ServicePrincipal {
 }
 
 /// A federated identity credential: whom its parent trusts.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FederatedCredential {
     /// The credential's name; numbered when left out.
@@ -97,7 +97,9 @@ pub struct FederatedCredential {
     /// The issuer to trust, byte for byte; the cluster's when left out.
     pub issuer: Option<Text>,
     /// The subject to trust, `system:serviceaccount:NAMESPACE:NAME`.
-    pub subject: Text,
+    pub subject: Option<Text>,
+    /// An expression over the claims of tokens to trust, in the place of a subject: for issuers that Azure lets have one.
+    pub claims_matching_expression: Option<Text>,
     /// The audience to trust; `api://AzureADTokenExchange` when left out.
     pub audience: Option<Text>,
 }
@@ -289,7 +291,7 @@ texts! {
     AzureState { identities, service_principals, vaults }
     Identity { name, federated }
     ServicePrincipal { name, federated }
-    FederatedCredential { name, issuer, subject, audience }
+    FederatedCredential { name, issuer, subject, claims_matching_expression, audience }
     Vault { name, secrets, roles }
     RoleAssignment { role }
     SecretWith { value }

@@ -215,6 +215,8 @@ pub enum MetadataOutcome {
     Granted,
     /// A refusal with this status; the text is a part of what it says.
     Refused(Refusal),
+    /// Nobody answers there.
+    Unanswered,
 }
 
 /// What the vault answered.
@@ -396,6 +398,9 @@ pub struct WebhookExpectation {
     pub well: bool,
     /// How many reviews of pods of the case's own namespace it has counted.
     pub reviews: Option<u64>,
+    /// Texts that one line of its log must hold together, which is a JSON object.
+    #[serde(default)]
+    pub logged: Vec<Text>,
     /// How long it may take.
     pub within: Option<Patience>,
     /// For how long it must then go on to hold.
@@ -515,6 +520,7 @@ texts! {
     TokenReviewExpectation { account, namespace, audience }
     NoCredentialExpectation { in_kinds }
     AccessExpectation { account, namespace, verb, resource, group, r#in }
+    WebhookExpectation { logged }
 }
 texts_of_one! {
     AdmissionOutcome { Refused .. _ }
@@ -522,6 +528,7 @@ texts_of_one! {
     MetadataOutcome { Refused .. _ }
     SecretReadOutcome { Forbidden, Missing, Unauthorized, Refused .. _ }
     Expectation {
-        Admission, Pod, Token, Exchange, Metadata, SecretRead, Log, Event, Object, TokenReview, NoCredential, Access .. _
+        Admission, Pod, Token, Exchange, Metadata, SecretRead, Log, Event, Object, TokenReview, NoCredential, Access, Webhook
+        .. _
     }
 }

@@ -184,6 +184,8 @@ pub enum ApiServerChange {
     /// It speaks TLS 1.2 to webhooks, as older ones do.
     #[serde(rename = "speaks-tls-1.2")]
     SpeaksOlderTls,
+    /// It presents a token of its own to webhooks.
+    PresentsAToken,
     /// As it did at first.
     AsBefore,
 }

@@ -157,6 +157,17 @@ pub struct Addresses {
 }
 
 impl Cloud {
+    /// The cloud that a webhook's setting `AZURE_ENVIRONMENT` names, written in any case; `None` for one that is none of
+    /// these.
+    pub fn of_environment(name: &str) -> Option<Self> {
+        match name.to_ascii_uppercase().as_str() {
+            "AZURECLOUD" | "AZUREPUBLICCLOUD" => Some(Cloud::Public),
+            "AZURECHINACLOUD" => Some(Cloud::China),
+            "AZUREUSGOVERNMENT" | "AZUREUSGOVERNMENTCLOUD" => Some(Cloud::UsGovernment),
+            _ => None,
+        }
+    }
+
     /// Its usual addresses.
     pub fn addresses(self) -> Addresses {
         match self {

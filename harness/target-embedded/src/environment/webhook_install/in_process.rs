@@ -54,7 +54,8 @@ pub(super) async fn install(profile: Profile, installation: &Installation) -> Re
     let (namespace, registration): (Vec<_>, Vec<_>) =
         started.objects.into_iter().partition(|object| object["kind"] == "Namespace");
     // It needs no account, but its installation has one, whose rights are the product's.
-    for object in namespace.into_iter().chain(rights()) {
+    let may_update = !installation.breaks.contains("may-not-update");
+    for object in namespace.into_iter().chain(rights(may_update)) {
         apply(&client, object).await?;
     }
     // Before the registration, which would have the webhook asked about its own pod.
@@ -186,8 +187,10 @@ fn registration(ca: &str, breaks: &BTreeSet<String>) -> Vec<Value> {
     wi_reference_webhook::installation(&spec)
 }
 
-/// What the upstream webhook's account may do, and no more.
-fn rights() -> Vec<Value> {
+/// What the upstream webhook's account may do, and no more; as a mutant, less.
+fn rights(may_update: bool) -> Vec<Value> {
+    let registrations: &[&str] =
+        if may_update { &["get", "list", "update", "watch"] } else { &["get", "list", "watch"] };
     let role = "azure-wi-webhook-manager-role";
     let binding = "azure-wi-webhook-manager-rolebinding";
     let subject = json!([{ "kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE }]);
@@ -197,7 +200,7 @@ fn rights() -> Vec<Value> {
         json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": ACCOUNT, "namespace": NAMESPACE } }),
         json!({ "apiVersion": v1, "kind": "ClusterRole", "metadata": { "name": role }, "rules": [
             { "apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "list", "watch"] },
-            { "apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "verbs": ["get", "list", "update", "watch"] },
+            { "apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "verbs": registrations },
         ] }),
         json!({ "apiVersion": v1, "kind": "ClusterRoleBinding", "metadata": { "name": binding }, "subjects": subject, "roleRef": { "apiGroup": api, "kind": "ClusterRole", "name": role } }),
         json!({ "apiVersion": v1, "kind": "Role", "metadata": { "name": role, "namespace": NAMESPACE }, "rules": [
