@@ -38,6 +38,8 @@ struct Found {
     secret: Option<String>,
     /// Images that are somebody's own, with the program that most likely does for each.
     images: BTreeMap<String, &'static str>,
+    /// The container that reads the vault, where others stand beside it.
+    reader: Option<String>,
     /// How long it takes until a schedule has surely come round, where one makes the pods.
     waits: Option<&'static str>,
     /// Kinds that are defined by nobody here: API version and kind.
@@ -164,6 +166,11 @@ impl Found {
             vault: env.remove("KEYVAULT_URL"),
             secret: env.remove("SECRET_NAME"),
             images: programs,
+            reader: (reads.len() > 1)
+                .then(|| {
+                    containers().zip(&reads).find(|(_, reads)| **reads).and_then(|(found, _)| text(&found["name"]))
+                })
+                .flatten(),
             waits: maker["spec"]["schedule"].as_str().map(until_surely),
             undefined: undefined(files),
         })
@@ -282,9 +289,10 @@ fn scenario(files: &[File], found: &Found) -> String {
         let _ = write!(text, "  cluster:\n{}", cluster.concat());
     }
     let pod = quoted(&found.pod);
+    let container = found.reader.iter().map(|name| format!("container: {}, ", quoted(name))).collect::<String>();
     let _ = write!(
         text,
-        "when:\n  - apply: {}\n{}then:\n  - admission: {{ of: {pod}, outcome: mutated }}\n  - exchange: {{ by: {pod}, as: app, outcome: granted }}\n",
+        "when:\n  - apply: {}\n{}then:\n  - admission: {{ of: {pod}, outcome: mutated }}\n  - exchange: {{ by: {pod}, {container}as: app, outcome: granted }}\n",
         manifests(&steps),
         found
             .waits
@@ -292,8 +300,11 @@ fn scenario(files: &[File], found: &Found) -> String {
             .unwrap_or_default()
     );
     if let (true, Some(secret)) = (reads, &found.secret) {
-        let _ =
-            writeln!(text, "  - secret-read: {{ by: {pod}, vault: kv, secret: {}, outcome: allowed }}", quoted(secret));
+        let _ = writeln!(
+            text,
+            "  - secret-read: {{ by: {pod}, {container}vault: kv, secret: {}, outcome: allowed }}",
+            quoted(secret)
+        );
     }
     text
 }
@@ -374,7 +385,14 @@ mod tests {
             assert!(told.contains(line), "{told}");
         }
         let written = scenario(&files, &found);
-        assert!(written.contains("- advance-time: 24h") && written.contains("manifests/definitions.yaml"), "{written}");
+        for part in [
+            "- advance-time: 24h",
+            "manifests/definitions.yaml",
+            "container: \"a\", as: app",
+            "container: \"a\", vault: kv",
+        ] {
+            assert!(written.contains(part), "{part}: {written}");
+        }
         assert!(parse::scenario("s.yaml", written.as_bytes()).is_ok(), "{written}");
         let definitions = definitions(&found.undefined);
         let defined = manifest::objects("d.yaml", &definitions).unwrap();
