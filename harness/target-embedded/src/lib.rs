@@ -8,7 +8,7 @@ pub use entry::{MARKER, entry, exit_code, exit_code_of_proxy};
 pub use environment::{
     Environment, EnvironmentError, Identified, Options, Program, Webhook, capabilities, offer, preflight,
 };
-pub use wi_embedded_cluster::serves;
 pub use manager::reference_webhook;
+pub use wi_embedded_cluster::serves;
 pub use wi_engine::readiness::NotReady;
 pub use wi_model::profile::Profile;
