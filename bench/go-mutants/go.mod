@@ -1,0 +1,3 @@
+module go-mutants
+
+go 1.23
