@@ -82,6 +82,10 @@ fn commands(kubectl: &Kubectl) -> Result<(), Failed> {
     says(&["exec", "qs", "--", "nosuch"], "exec: \"nosuch\": executable file not found in $PATH")?;
     says(&["exec", "qs", "-c", "x", "--", "env"], "(BadRequest): container x is not valid for pod qs")?;
     says(&["exec", "none", "--", "env"], "Error from server (NotFound): pods \"none\" not found")?;
+    says(
+        &["debug", "qs", "--image=quickstart/pause"],
+        "ephemeral containers are not run on this cluster; use `kubectl exec`",
+    )?;
     // The container's own user, and not one that sees the node.
     expect(&kubectl.ends(&["exec", "qs", "--", "id", "-u"], None, 0)?, "65532")?;
     says(&["exec", "qs", "--", "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '"], "pause")?;
