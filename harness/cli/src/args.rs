@@ -265,6 +265,9 @@ pub(crate) struct UpArgs {
     /// Also write a target file, for `run --target FILE` (`embedded` only).
     #[arg(long, value_name = "FILE")]
     pub(crate) write_target: Option<PathBuf>,
+    /// Write a shell file to source, which configures az, Terraform and the SDKs for the emulated Azure (`embedded` only)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     /// The webhook to install; `none` for a cluster without one.
     #[arg(long, value_name = "WEBHOOK", default_value = "reference")]
     pub(crate) webhook: WebhookName,

@@ -1,6 +1,7 @@
 //! `up` and `down`: clusters to work with.
 
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 use wi_conformance::{Environment, Options};
@@ -52,6 +53,17 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
         console::say(format!("target    wi-conformance run --target {}", path.display()));
     }
     let azure = environment.azure();
+    if let Some(path) = &args.env_file {
+        match surroundings(&environment, path, &kubeconfig) {
+            Ok(files) => written.extend(files),
+            Err(error) => {
+                let why = unwritable(path, &error);
+                let _ = environment.stop().await;
+                return Err(why);
+            }
+        }
+        console::say(format!("programs  source {} (az, Terraform, SDKs)", path.display()));
+    }
     let control_token = beside(&kubeconfig, "journal-token");
     if let Err(error) = write_private(&control_token, azure.control_token().expose()) {
         let why = unwritable(&control_token, &error);
@@ -79,18 +91,61 @@ async fn embedded(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
     Ok(Exit::Interrupted)
 }
 
+/// Writes what programs outside the cluster need to reach the Azure beside it: a proxy for its names, its authority, and the
+/// operator's credentials under the names that az, azurerm and the SDKs read. The files that were written.
+fn surroundings(environment: &Environment, path: &Path, kubeconfig: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let azure = environment.azure();
+    // The cluster that the cloud's tools look at.
+    environment.declare_managed();
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let proxied = proxy.local_addr()?;
+    azure.accept_proxied(proxy);
+    let authority = std::path::absolute(beside(path, "ca.pem"))?;
+    write_private(&authority, azure.ca_pem())?;
+    let operator = azure.operator();
+    let (ca, proxied) = (authority.display().to_string(), format!("http://{proxied}"));
+    let tenant = azure.tenant_id().to_string();
+    let subscription = azure.subscription_id().to_string();
+    let client = operator.client_id.to_string();
+    let cluster = std::path::absolute(kubeconfig)?.display().to_string();
+    let mut text = String::from("# How programs reach the Azure beside the embedded cluster. It ends with `up`.\n");
+    for (name, value) in [
+        ("HTTPS_PROXY", proxied.as_str()),
+        ("SSL_CERT_FILE", &ca),
+        ("REQUESTS_CA_BUNDLE", &ca),
+        ("NODE_EXTRA_CA_CERTS", &ca),
+        ("ARM_TENANT_ID", &tenant),
+        ("ARM_SUBSCRIPTION_ID", &subscription),
+        ("ARM_CLIENT_ID", &client),
+        ("ARM_CLIENT_SECRET", operator.secret.expose()),
+        ("AZURE_TENANT_ID", &tenant),
+        ("AZURE_SUBSCRIPTION_ID", &subscription),
+        ("AZURE_CLIENT_ID", &client),
+        ("AZURE_CLIENT_SECRET", operator.secret.expose()),
+        ("KUBECONFIG", &cluster),
+        ("KUBE_CONFIG_PATH", &cluster),
+    ] {
+        text += &format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
+    }
+    write_private(path, &text)?;
+    Ok(vec![path.to_owned(), authority])
+}
+
 /// A file beside another one, named after it.
-fn beside(path: &std::path::Path, ending: &str) -> PathBuf {
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{ending}"));
     path.with_file_name(name)
 }
 
-fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Stop {
+fn unwritable(path: &Path, error: &std::io::Error) -> Stop {
     Stop::new(Exit::Usage, format!("{}: cannot be written: {error}", path.display()))
 }
 
 async fn kind(args: UpArgs, global: &Global) -> Result<Exit, Stop> {
+    if args.env_file.is_some() {
+        return Err(Stop::new(Exit::Usage, "up kind: --env-file is for `up embedded`"));
+    }
     if args.write_target.is_some() {
         let why = "up kind: --write-target is for `up embedded`; use `run --target kind --reuse` instead";
         return Err(Stop::new(Exit::Usage, why));
