@@ -1,6 +1,7 @@
 //! A cluster: a client, and what the engine asks of it.
 
 mod kinds;
+mod log;
 mod namespaces;
 mod ownership;
 mod started_with;
@@ -8,10 +9,8 @@ mod tokens;
 
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::Resource as _;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
@@ -22,11 +21,9 @@ use wi_model::target::ClusterTarget;
 use crate::settle;
 
 use kinds::Kinds;
+pub(crate) use log::Log;
 pub(crate) use ownership::{Mark, ObjectRef};
 pub(crate) use wi_model::manifest::cluster_scoped;
-
-/// How much of a container's log is read.
-const LONGEST_LOG: usize = 32 * 1024 * 1024;
 
 /// The manager of fields that we write.
 const MANAGER: &str = "wi-conformance";
@@ -324,53 +321,6 @@ impl Cluster {
         waited.map_err(|error| format!("namespace {name} still belongs to another case: {error}"))?
     }
 
-    /// What a container printed so far, or in the run before; nothing while it has not started. No more is read than
-    /// [`LONGEST_LOG`], and what is not text is shown as such.
-    pub(crate) async fn log(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        previous: bool,
-    ) -> Result<Option<Log>, kube::Error> {
-        let params = LogParams {
-            container: Some(container.to_owned()),
-            previous,
-            limit_bytes: Some(i64::try_from(LONGEST_LOG).unwrap_or(i64::MAX)),
-            ..LogParams::default()
-        };
-        let request = kube::core::Request::new(Pod::url_path(&(), Some(namespace)));
-        let request = request.logs(pod, &params).map_err(kube::Error::BuildRequest)?;
-        let answer = self.client.send(request.map(kube::client::Body::from)).await?;
-        let status = answer.status();
-        if matches!(status.as_u16(), 400 | 404) {
-            return Ok(None);
-        }
-        let body = http_body_util::Limited::new(answer.into_body(), LONGEST_LOG + 1).collect().await;
-        let bytes = body.map_err(kube::Error::Service)?.to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if !status.is_success() {
-            return Err(kube::Error::Service(format!("the log of {container}: {status}: {}", text.trim()).into()));
-        }
-        Ok(Some(Log { text, cut: bytes.len() >= LONGEST_LOG }))
-    }
-
-    /// What a pod's only container printed, of the run before too; nothing where it cannot be had.
-    pub(crate) async fn log_since(&self, namespace: &str, pod: &str, since: Option<Duration>) -> String {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let mut all = String::new();
-        for previous in [true, false] {
-            let params = LogParams {
-                previous,
-                since_seconds: since.and_then(|since| i64::try_from(since.as_secs() + 1).ok()),
-                limit_bytes: Some(1 << 20),
-                ..LogParams::default()
-            };
-            all.push_str(&api.logs(pod, &params).await.unwrap_or_default());
-        }
-        all
-    }
-
     /// Events about an object.
     pub(crate) async fn events(&self, namespace: &str, name: &str) -> Result<Vec<EventEvidence>, kube::Error> {
         let selector = format!("involvedObject.name={name}");
@@ -386,13 +336,6 @@ impl Cluster {
             })
             .collect())
     }
-}
-
-/// What a container printed.
-pub(crate) struct Log {
-    pub(crate) text: String,
-    /// Whether there is more than was read.
-    pub(crate) cut: bool,
 }
 
 /// An answer to a creation: a refusal is one too.

@@ -1,18 +1,19 @@
 //! The world into evidence. Judges nothing.
 
 mod cluster;
+mod logs;
 mod webhook;
 mod words;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use wi_model::evidence::{EventEvidence, PodEvidence, RunEvidence};
+use wi_model::evidence::{EventEvidence, PodEvidence};
 use wi_model::parse;
 use wi_model::redact::Redactor;
 
 use crate::azure::Azure;
-use crate::cluster::{Cluster, Log, sentence};
+use crate::cluster::{Cluster, sentence};
 
 /// Looks at the pods of one case.
 pub(crate) struct Observer<'a> {
@@ -85,7 +86,7 @@ impl Observer<'_> {
         if let Some(latest) = self.pod(namespace, &name).await? {
             pod.latest = Some(latest);
         }
-        self.logs(namespace, &name, pod).await?;
+        logs::look(&logs::OfPod { observer: self, namespace, name: &name }, self.redactor, pod).await?;
         // The journal is read after the log: what a pod says it did is then already recorded.
         pod.exchanges = self.exchanges(&Asked::By { namespace, name: &name, uid: &uid }).await?;
         Ok(())
@@ -220,62 +221,6 @@ impl Observer<'_> {
         Ok(why)
     }
 
-    /// What each run of each container printed. A run that has ended is read once; of one before the newest the cluster
-    /// keeps the last alone.
-    async fn logs(&self, namespace: &str, name: &str, pod: &mut PodEvidence) -> Result<(), String> {
-        let started = started_containers(pod.latest.as_ref());
-        let mut read = Vec::new();
-        for container in &started {
-            if container.restarts > 0 {
-                let before = container.restarts - 1;
-                let known = pod.runs_of(&container.name).any(|run| run.restart == before && run.ended);
-                // Of a container that does not run, clusters do not agree which run is the one before.
-                if !known && !container.ended {
-                    read.push((container, self.run(namespace, name, container, before, true).await?));
-                }
-            }
-            let read_to_its_end =
-                pod.runs_of(&container.name).any(|run| run.restart == container.restarts && run.ended);
-            if !(read_to_its_end && container.ended) {
-                read.push((container, self.run(namespace, name, container, container.restarts, false).await?));
-            }
-        }
-        // A container that was restarted meanwhile may have been read under the number of the run before: the next look
-        // reads it again.
-        let again = match started.iter().any(|container| container.may_restart) {
-            true => started_containers(self.pod(namespace, name).await?.as_ref()),
-            false => started.clone(),
-        };
-        for (container, run) in read {
-            let same = again.iter().any(|found| found.name == container.name && found.restarts == container.restarts);
-            if let (true, Some(run)) = (same, run) {
-                pod.runs.retain(|known| known.container != run.container || known.restart != run.restart);
-                pod.runs.push(run);
-            }
-        }
-        let place = |name: &str| started.iter().position(|container| container.name == name);
-        pod.runs.sort_by_key(|run| (place(&run.container), run.restart));
-        Ok(())
-    }
-
-    async fn run(
-        &self,
-        namespace: &str,
-        name: &str,
-        container: &Started,
-        restart: u32,
-        previous: bool,
-    ) -> Result<Option<RunEvidence>, String> {
-        let log =
-            self.cluster.log(namespace, name, &container.name, previous).await.map_err(|error| sentence(&error))?;
-        let ended = previous || container.ended;
-        let run = |log: Log| {
-            let run = RunEvidence::read(&container.name, restart, &log.text, ended, log.cut);
-            run.keep(self.redactor.text(&log.text))
-        };
-        Ok(log.map(run))
-    }
-
     /// What the identity provider saw of a pod's tokens, or of those with some hashes, and what vaults saw of the access
     /// tokens that it granted to them. What the case's own vaults answered to nobody in particular is among it.
     async fn exchanges(&self, asked: &Asked<'_>) -> Result<Vec<Value>, String> {
@@ -341,33 +286,4 @@ fn between(kind: &str) -> Option<&'static str> {
 fn owned(object: &Value, (kind, name): (&str, &str)) -> bool {
     let mut references = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
     references.any(|owner| owner["kind"] == kind && owner["name"] == name)
-}
-
-/// A container that has printed or may have.
-#[derive(Debug, Clone)]
-struct Started {
-    name: String,
-    restarts: u32,
-    /// Whether its newest run has ended.
-    ended: bool,
-    /// Whether it may be started again.
-    may_restart: bool,
-}
-
-/// Containers that have printed or may have, init containers first.
-fn started_containers(pod: Option<&Value>) -> Vec<Started> {
-    let Some(pod) = pod else { return Vec::new() };
-    let may_restart = pod["spec"]["restartPolicy"] != "Never";
-    ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"]
-        .iter()
-        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())
-        .filter(|status| status["state"]["waiting"].is_null() || !status["lastState"]["terminated"].is_null())
-        .filter_map(|status| {
-            let restarts = status["restartCount"].as_u64().and_then(|count| u32::try_from(count).ok());
-            // While it waits to be started again, its log is still that of the run that ended.
-            let ended = status["state"]["running"].is_null();
-            let name = status["name"].as_str()?.to_owned();
-            Some(Started { name, restarts: restarts.unwrap_or_default(), ended, may_restart })
-        })
-        .collect()
 }

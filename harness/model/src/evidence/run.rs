@@ -26,6 +26,9 @@ pub struct RunEvidence {
     pub restart: u32,
     /// Whether the run has ended, so that nothing comes after what is here.
     pub ended: bool,
+    /// The time of its first line by the node's clock, where that is known. No other run of the container has it.
+    #[serde(skip)]
+    pub begins: Option<String>,
     /// What it printed, secrets taken out.
     #[serde(skip)]
     pub log: String,
