@@ -196,7 +196,7 @@ impl Environment {
         let clock = time.read();
         let routes: Arc<Routes> = Arc::default();
         let usual = wi_embedded_cluster::Options::default();
-        let logs = Logs::default();
+        let logs = Logs::new(clock.clone());
         let version = options.kubernetes.as_deref().map_or(usual.version.clone(), webhook_install::whole_version);
         let cluster_options = wi_embedded_cluster::Options {
             issuer: options.issuer.clone().unwrap_or_else(|| usual.issuer.clone()),
