@@ -201,6 +201,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_pod_that_was_asked_again_is_told_by_how_far_it_came_and_not_by_where_it_begins_anew() {
+        let at = |hop: Hop| Judgement::NotYet(Difference::at(hop, "a", format!("at {hop}")));
+        let rows: [(&[Hop], Hop); 5] = [
+            (&[Hop::Pod], Hop::Pod),
+            (&[Hop::Exchange, Hop::Pod], Hop::Exchange),
+            (&[Hop::Exchange, Hop::Pod, Hop::Token, Hop::Pod], Hop::Token),
+            (&[Hop::Pod, Hop::Secret], Hop::Secret),
+            // What is wrong before the pod is no new beginning.
+            (&[Hop::Exchange, Hop::SetUp], Hop::SetUp),
+        ];
+        for (looks, told) in rows {
+            let looks: Vec<Judgement> = looks.iter().map(|hop| at(*hop)).collect();
+            let settled = settle(within(5), &looks).await;
+            assert_eq!(settled.difference.map(|difference| difference.hop), Some(told), "{looks:?}");
+        }
+        let broken = settle(within(5), &[at(Hop::Exchange), at(Hop::Pod), Judgement::Broken(difference())]).await;
+        assert_eq!(broken.difference, Some(difference()), "a definite answer is told as it is");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_may_still_speak_is_waited_for_and_counts_as_silent_at_the_bound() {
         let settled = settle(within(3), &[Judgement::SoFar(difference())]).await;
         assert!(settled.difference.is_none() && settled.waited >= Duration::from_secs(3));

@@ -47,6 +47,13 @@ pub fn kinds_of(object: &Value) -> Vec<(String, String)> {
     served.map(|version| (format!("{group}/{version}"), kind.to_owned())).collect()
 }
 
+/// Where the spec of a pod is in an object: in a pod, or in the template of what makes pods.
+pub fn pod_spec(object: &Value) -> Option<&'static str> {
+    ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"]
+        .into_iter()
+        .find(|path| object.pointer(path).is_some_and(|spec| spec["containers"].is_array()))
+}
+
 /// Says what an object lacks to be a Kubernetes object.
 ///
 /// # Errors

@@ -316,3 +316,42 @@ fn over(pod: &PodEvidence, name: &str) -> bool {
         _ => init && well,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{difference, green};
+    use super::*;
+
+    const READ: &str = "secret-read: { by: p, vault: kv1, secret: testsecret, outcome: allowed }";
+
+    /// A pod whose program has ended without a word, and what was recorded of it.
+    fn silent(exchanges: &[Value]) -> PodEvidence {
+        let mut pod = green();
+        pod.runs.clear();
+        pod.images.insert("app".into(), "example/reader".into());
+        pod.latest = Some(json!({ "status": { "phase": "Failed" } }));
+        pod.exchanges = exchanges.to_vec();
+        pod
+    }
+
+    #[test]
+    fn a_pod_that_says_nothing_is_told_by_the_last_answer_that_was_recorded_of_it() {
+        let entra = |status: u16| json!({ "plane": "entra", "status": status, "path": "/t-1/oauth2/v2.0/token" });
+        let vault = |status: u16| json!({ "plane": "vault", "status": status, "path": "/secrets/testsecret/", "principal": { "uti": "uti-1" } });
+        let rows: [(&[Value], Hop, &str); 7] = [
+            (&[], Hop::Pod, "has printed nothing of it"),
+            (&[entra(200)], Hop::Pod, "has printed nothing of it"),
+            (&[entra(400)], Hop::Exchange, "the identity provider answered 400 to /t-1/oauth2/v2.0/token"),
+            (&[entra(400), entra(200)], Hop::Pod, "has printed nothing of it"),
+            (&[entra(200), vault(401), vault(403)], Hop::Secret, "the vault answered 403 to /secrets/testsecret/"),
+            (&[entra(200), vault(401)], Hop::Pod, "has printed nothing of it"),
+            (&[entra(200), vault(403), entra(400)], Hop::Exchange, "the identity provider answered 400"),
+        ];
+        for (index, (exchanges, hop, told)) in rows.into_iter().enumerate() {
+            let difference = difference(READ, &silent(exchanges));
+            assert!(difference.hop == hop && difference.observed.contains(told), "row {index}: {difference:?}");
+        }
+    }
+}

@@ -9,8 +9,8 @@ use crate::capability::Capability;
 use crate::located::Position;
 use crate::manifest;
 use crate::parse;
-use crate::scenario::expectation::Subject;
-use crate::scenario::{ClusterState, Expectation, Manifests, SecretReadOutcome, Step};
+use crate::scenario::expectation::{Asks, Subject};
+use crate::scenario::{ClusterState, Manifests, Step};
 
 /// What a target offers, as far as that is known before it is touched.
 #[derive(Debug, Clone, Default)]
@@ -234,11 +234,7 @@ impl Look<'_> {
             let Some(pod) = parse::pods_name(brought.object).filter(|pod| speaking.contains(pod.as_str())) else {
                 continue;
             };
-            let templates = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
-            let Some(spec) = templates
-                .iter()
-                .find_map(|path| brought.object.pointer(path).filter(|spec| spec["containers"].is_array()))
-            else {
+            let Some(spec) = manifest::pod_spec(brought.object).and_then(|path| brought.object.pointer(path)) else {
                 continue;
             };
             let unknown = |list: &str| -> (Vec<String>, usize) {
@@ -259,20 +255,7 @@ impl Look<'_> {
     /// Pods that expectations want to hear something of.
     fn speaking(&self) -> BTreeSet<&str> {
         let scenario = &self.case.scenario;
-        let heard = parse::expectations(scenario).filter(|expectation| match &expectation.value {
-            Expectation::Token(_) | Expectation::Exchange(_) | Expectation::Metadata(_) | Expectation::Log(_) => true,
-            Expectation::SecretRead(read) => !matches!(read.outcome, SecretReadOutcome::NotAttempted),
-            Expectation::Admission(_)
-            | Expectation::Pod(_)
-            | Expectation::Event(_)
-            | Expectation::Object(_)
-            | Expectation::Issuer(_)
-            | Expectation::TokenReview(_)
-            | Expectation::NoCredential(_)
-            | Expectation::Access(_)
-            | Expectation::Challenge(_)
-            | Expectation::Webhook(_) => false,
-        });
+        let heard = parse::expectations(scenario).filter(|expectation| expectation.value.asks() != Asks::Nothing);
         let named = heard.filter_map(|expectation| match expectation.value.subject() {
             Subject::Pod(name, _) => Some(name),
             Subject::Cluster => None,

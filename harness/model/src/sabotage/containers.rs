@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::manifest::pod_spec;
 use crate::parse;
-use crate::scenario::expectation::Subject;
-use crate::scenario::{ExchangeOutcome, Expectation, Scenario, SecretReadOutcome, Step};
+use crate::scenario::expectation::{Asks, Subject};
+use crate::scenario::{Scenario, Step};
 
 /// The mutant of a container: it asks as somebody whom nobody knows.
 pub const MISLEADS_CONTAINER: &str = "setup/misleads-container";
@@ -18,35 +19,12 @@ type Spoken = (String, Option<String>);
 
 /// The pods of which a scenario expects that a token was granted or a secret read.
 fn spoken_of(scenario: &Scenario) -> Vec<Spoken> {
-    let succeeding = parse::expectations(scenario).filter(|expectation| match &expectation.value {
-        Expectation::Exchange(e) => matches!(e.outcome, ExchangeOutcome::Granted),
-        Expectation::SecretRead(e) => matches!(e.outcome, SecretReadOutcome::Allowed),
-        Expectation::Admission(_)
-        | Expectation::Pod(_)
-        | Expectation::Token(_)
-        | Expectation::Metadata(_)
-        | Expectation::Log(_)
-        | Expectation::Event(_)
-        | Expectation::Object(_)
-        | Expectation::Issuer(_)
-        | Expectation::TokenReview(_)
-        | Expectation::NoCredential(_)
-        | Expectation::Access(_)
-        | Expectation::Challenge(_)
-        | Expectation::Webhook(_) => false,
-    });
+    let succeeding = parse::expectations(scenario).filter(|expectation| expectation.value.asks() == Asks::Success);
     let named = succeeding.filter_map(|expectation| match expectation.value.subject() {
         Subject::Pod(name, _) => Some((name.to_owned(), expectation.value.container().map(str::to_owned))),
         Subject::Cluster => None,
     });
     named.collect()
-}
-
-/// The spec of a pod, or of the template of what makes pods.
-fn spec_of(object: &Value) -> Option<&'static str> {
-    ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"]
-        .into_iter()
-        .find(|path| object.pointer(path).is_some_and(|spec| spec["containers"].is_array()))
 }
 
 /// Whether an expectation of success speaks of a pod with several containers: then each of them could be the one that it holds
@@ -62,7 +40,7 @@ pub fn has_several_candidates(scenario: &Scenario) -> bool {
     });
     objects.any(|object| {
         let count = |list: &str| {
-            spec_of(object)
+            pod_spec(object)
                 .map_or(0, |path| object.pointer(path).map_or(0, |spec| spec[list].as_array().map_or(0, Vec::len)))
         };
         let pod = parse::pods_name(object);
@@ -83,7 +61,7 @@ pub(super) fn mislead(scenario: &mut Scenario) {
                 for object in manifests.loaded.iter_mut().map(|loaded| &mut loaded.object).chain(written) {
                     let Some(pod) = parse::pods_name(object) else { continue };
                     for (_, container) in spoken.iter().filter(|(name, _)| *name == pod) {
-                        if let Some(spec) = spec_of(object).and_then(|path| object.pointer_mut(path)) {
+                        if let Some(spec) = pod_spec(object).and_then(|path| object.pointer_mut(path)) {
                             mislead_one(spec, container.as_deref());
                         }
                     }

@@ -428,6 +428,17 @@ pub enum Subject<'a> {
     Cluster,
 }
 
+/// What an expectation asks of what a pod's containers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing: what they say does not decide.
+    Nothing,
+    /// That they say something, whatever came of what they tried.
+    Word,
+    /// That they were granted a token or read a secret.
+    Success,
+}
+
 impl Expectation {
     /// How long it may take until it holds, if the scenario says so.
     pub fn within(&self) -> Option<std::time::Duration> {
@@ -456,6 +467,34 @@ impl Expectation {
             Expectation::Access(e) => (e.within, e.throughout),
             Expectation::Challenge(e) => (e.within, e.throughout),
             Expectation::Webhook(e) => (e.within, e.throughout),
+        }
+    }
+
+    /// What it asks of what a pod's containers say of themselves.
+    pub fn asks(&self) -> Asks {
+        match self {
+            Expectation::Exchange(e) if matches!(e.outcome, ExchangeOutcome::Granted) => Asks::Success,
+            Expectation::SecretRead(e) => match e.outcome {
+                SecretReadOutcome::Allowed => Asks::Success,
+                SecretReadOutcome::NotAttempted => Asks::Nothing,
+                SecretReadOutcome::Forbidden(_)
+                | SecretReadOutcome::Missing(_)
+                | SecretReadOutcome::Unauthorized(_)
+                | SecretReadOutcome::Refused(_) => Asks::Word,
+            },
+            Expectation::Token(_) | Expectation::Exchange(_) | Expectation::Metadata(_) | Expectation::Log(_) => {
+                Asks::Word
+            }
+            Expectation::Admission(_)
+            | Expectation::Pod(_)
+            | Expectation::Event(_)
+            | Expectation::Object(_)
+            | Expectation::Issuer(_)
+            | Expectation::TokenReview(_)
+            | Expectation::NoCredential(_)
+            | Expectation::Access(_)
+            | Expectation::Challenge(_)
+            | Expectation::Webhook(_) => Asks::Nothing,
         }
     }
 
