@@ -89,7 +89,7 @@ pub const SHOWS: &[(&[&str], &[Hop])] = &[
     (&["setup/forgets-settings"], &[Hop::SetUp, Hop::Admission]),
     (&["setup/skips-fault"], &[Hop::Exchange, Hop::Secret]),
     (&["setup/skips-issuer", "issuer/unpublished-key"], &[Hop::Token, Hop::Exchange]),
-    (&["setup/skips-time"], &[Hop::Admission, Hop::Pod, Hop::Token, Hop::Exchange]),
+    (&["setup/skips-time"], &[Hop::Admission, Hop::Token, Hop::Exchange]),
     // What did not go through a proxy is in none of its lines.
     (&["setup/forgets-proxy-variables"], &[Hop::Pod]),
     // Somebody answers where nobody should.
