@@ -163,6 +163,9 @@ pub(crate) async fn run(
     }
     let restored = || on_event(&Event::ClusterRestored { id: case.id.clone() });
     let azure = session.azure.uncancelled().noted();
+    if case.fixed_names().is_empty() {
+        lease.leave_azure();
+    }
     let left = lease.release(&session.cluster, &azure, restored).await;
     let waits = azure.waits().into_iter();
     let at_ms = milliseconds(running.began);

@@ -132,6 +132,13 @@ impl Lease {
         restores.collect()
     }
 
+    /// What is in Azure ends with the run, and nothing that follows needs its names: nobody removes it one by one.
+    pub(crate) fn leave_azure(&mut self) {
+        if self.ledger.azure_ends_with_run() {
+            self.entries.retain(|entry| entry.owned.in_cluster());
+        }
+    }
+
     /// Undoes everything, the latest first; `restored` hears when the last thing that others share is as it was. What
     /// cannot be undone is returned, and stays in the ledger; what turns out not to be ours is returned as well.
     pub(crate) async fn release(mut self, cluster: &Cluster, azure: &Azure, restored: impl Fn()) -> Vec<Left> {
@@ -184,11 +191,14 @@ mod tests {
 
     use super::*;
 
-    /// A lease of an identity in an Azure at an address, and nothing else.
+    /// A lease of an identity in an Azure at an address that outlives the run, and nothing else.
     async fn lease(folder: &std::path::Path, azure: SocketAddr) -> (Lease, Cluster, Azure) {
+        lease_in(folder, azure, false).await
+    }
+
+    async fn lease_in(folder: &std::path::Path, azure: SocketAddr, transient: bool) -> (Lease, Cluster, Azure) {
         let mut target = crate::session::tests::target();
-        // Both outlive the run, so that what is left would be told.
-        target.azure = AzureTarget { connect: Some(azure), transient: false, ..target.azure };
+        target.azure = AzureTarget { connect: Some(azure), transient, ..target.azure };
         let kubeconfig = r#"{"clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:1"}}],
             "contexts":[{"name":"c","context":{"cluster":"c"}}],"current-context":"c"}"#;
         target.cluster = ClusterTarget { kubeconfig: Secret::new(kubeconfig), transient: false, ..target.cluster };
@@ -212,6 +222,27 @@ mod tests {
         assert!(books.lines().last().is_some_and(|line| line.contains("released")), "it is struck out: {books}");
         let asked = tokio::time::timeout(Duration::from_millis(50), silent.accept()).await;
         assert!(asked.is_err(), "nobody asks what has ended");
+    }
+
+    #[tokio::test]
+    async fn what_ends_with_the_run_is_left_to_its_end_and_what_outlives_it_is_removed() {
+        for transient in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let (mut lease, cluster, azure) = lease_in(folder.path(), silent.local_addr().unwrap(), transient).await;
+            lease.leave_azure();
+            let azure = azure.uncancelled();
+            let released = lease.release(&cluster, &azure, || ());
+            let asks = tokio::select! {
+                biased;
+                left = released => {
+                    assert_eq!(left, Vec::<Left>::new());
+                    false
+                }
+                _ = silent.accept() => true,
+            };
+            assert_eq!(asks, !transient, "transient: {transient}");
+        }
     }
 
     #[tokio::test]

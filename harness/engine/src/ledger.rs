@@ -207,6 +207,11 @@ impl Ledger {
         Ok(Entry { number, owned, written, identity: None, changes: Vec::new() })
     }
 
+    /// Whether Azure, with all that is in it, ends with the run.
+    pub(crate) fn azure_ends_with_run(&self) -> bool {
+        self.ends.1
+    }
+
     /// What ends with the run is gone after a power cut as well: the disk need not have heard of it.
     fn ends_with_run(&self, owned: &Owned) -> bool {
         if owned.in_cluster() { self.ends.0 } else { self.ends.1 }

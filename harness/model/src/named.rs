@@ -168,7 +168,8 @@ impl Case {
         let identities = azure.identities.values().filter_map(|identity| Some(("identity", identity.name.as_ref()?)));
         let principals = azure.service_principals.values();
         let principals = principals.filter_map(|principal| Some(("application", principal.name.as_ref()?)));
-        let resources = identities.chain(principals).filter(|(_, name)| !name.value.contains("{{"));
+        let vaults = azure.vaults.values().filter_map(|vault| Some(("vault", vault.name.as_ref()?)));
+        let resources = identities.chain(principals).chain(vaults).filter(|(_, name)| !name.value.contains("{{"));
         let resources = resources.map(|(kind, name)| format!("{kind} {}", name.value));
         self.fixed_objects().into_iter().map(|(object, _)| object.to_string()).chain(resources).collect()
     }

@@ -126,9 +126,14 @@ impl Run {
         let interrupted = AtomicBool::new(false);
         let failed = AtomicBool::new(false);
         let tell = |record: &Record| {
-            if !told.lock().is_ok_and(|mut told| told.insert(record.id.clone())) {
+            let Ok(mut told) = told.lock() else { return };
+            if !told.insert(record.id.clone()) {
                 return;
             }
+            if told.len() == self.cases.len() {
+                pool.all_judged();
+            }
+            drop(told);
             // One that was blocked because the run was ended had not run; one that was judged before had.
             if record.outcome == Outcome::Blocked && self.cancel.is_cancelled() {
                 interrupted.store(true, Ordering::Relaxed);

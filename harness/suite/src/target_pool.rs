@@ -39,6 +39,8 @@ pub struct Pool {
     alone: std::sync::Mutex<Vec<String>>,
     lost: OnceLock<String>,
     pause: Option<Pause>,
+    /// Every case is judged.
+    judged: CancellationToken,
 }
 
 struct Open {
@@ -61,6 +63,7 @@ impl Pool {
             alone: std::sync::Mutex::default(),
             lost: OnceLock::new(),
             pause: None,
+            judged: CancellationToken::new(),
         }
     }
 
@@ -69,6 +72,11 @@ impl Pool {
     pub(crate) fn pausing(mut self, on_failure: bool) -> Self {
         self.pause = on_failure.then(|| Pause::new(self.state_dir.clone(), self.cancel.clone()));
         self
+    }
+
+    /// Hears that every case is judged: what ends with the run need not be removed one by one any more.
+    pub(crate) fn all_judged(&self) {
+        self.judged.cancel();
     }
 
     /// Opens the shared place, so that a target that is not fit is found before any case.
@@ -175,7 +183,7 @@ impl Pool {
             return unrun(case, Outcome::NotApplicable, why);
         }
         let options = CaseOptions { hold: self.hold(open), ..options };
-        let record = open.session.run(case, &options, &on_event).await;
+        let record = open.run(case, &options, &on_event, &self.judged).await;
         if record.outcome == Outcome::Blocked
             && !self.cancel.is_cancelled()
             && let Err(why) = open.session.answers().await
@@ -217,7 +225,14 @@ impl Pool {
                     Some(wanted) => judged_start(case, wanted, Ok(())),
                     None => {
                         let options = CaseOptions { hold: self.hold(&open), ..options.clone() };
-                        open.session.run(case, &options, on_event).await
+                        let judged = CancellationToken::new();
+                        let on_event = |event: &Event| {
+                            if matches!(event, Event::CaseJudged { .. }) {
+                                judged.cancel();
+                            }
+                            on_event(event);
+                        };
+                        open.run(case, &options, &on_event, &judged).await
                     }
                 };
                 let leftovers = open.close().await;
@@ -258,6 +273,39 @@ impl Pool {
 }
 
 impl Open {
+    /// Runs a case. Where everything that it makes ends with the place, it is removed one by one only until nobody is to be
+    /// judged there any more.
+    async fn run(
+        &self,
+        case: &Case,
+        options: &CaseOptions,
+        on_event: OnEvent<'_>,
+        all_judged: &CancellationToken,
+    ) -> Record {
+        let judged = std::sync::Mutex::new(None);
+        let on_event = |event: &Event| {
+            if let (Event::CaseJudged { record }, Ok(mut judged)) = (event, judged.lock()) {
+                *judged = Some(record.clone());
+            }
+            on_event(event);
+        };
+        let mut run = std::pin::pin!(self.session.run(case, options, &on_event));
+        let target = self.opened.target();
+        // A failed case may be held before its things are removed.
+        if target.cluster.transient && target.azure.transient && options.hold.is_none() {
+            tokio::select! {
+                biased;
+                record = &mut run => return record,
+                () = all_judged.cancelled() => {}
+            }
+            let record = judged.lock().ok().and_then(|mut judged| judged.take());
+            if let Some(record) = record {
+                return *record;
+            }
+        }
+        run.await
+    }
+
     async fn close(self) -> Vec<String> {
         let ends = self.opened.target().cluster.transient;
         let mut leftovers = self.session.close(ends).await;
