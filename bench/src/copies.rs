@@ -53,16 +53,24 @@ pub(crate) fn run(program: &Path, count: usize) -> Result<Figure> {
             first_verdict.get_or_insert_with(|| began.elapsed());
         }
     }
-    let (status, peak_kib) = ended(&child)?;
+    let (status, used) = ended(&child)?;
     let wall = began.elapsed();
     ensure!(status.success(), "the run of {count} copies ended with {status}");
     ensure!(judged == count, "{judged} of {count} copies were judged");
-    Ok(Figure { scenarios: count, wall, first_verdict: first_verdict.unwrap_or(wall), peak_kib })
+    Ok(Figure { scenarios: count, wall, first_verdict: first_verdict.unwrap_or(wall), peak_kib: used.peak_kib })
 }
 
-/// Waits for a child, and gives back how it ended and its largest resident memory. What this process has waited for in
-/// all will not do: `cargo run` becomes this process, and its compilers were larger than anything here.
-fn ended(child: &Child) -> Result<(ExitStatus, i64)> {
+/// What a program and its pods used.
+pub(crate) struct Used {
+    /// Time of processors.
+    pub(crate) cpu: Duration,
+    /// Largest resident memory of one of them, in KiB.
+    pub(crate) peak_kib: i64,
+}
+
+/// Waits for a child, and gives back how it ended and what it used. What this process has waited for in all will not do:
+/// `cargo run` becomes this process, and its compilers were larger than anything here.
+pub(crate) fn ended(child: &Child) -> Result<(ExitStatus, Used)> {
     let id = i32::try_from(child.id())?;
     let mut status = 0;
     // SAFETY: plain numbers, for which all bits zero is a value.
@@ -70,7 +78,9 @@ fn ended(child: &Child) -> Result<(ExitStatus, i64)> {
     // SAFETY: the child is ours and nobody else waits for it; both places live while the call lasts.
     let waited = unsafe { libc::wait4(id, &raw mut status, 0, &raw mut usage) };
     ensure!(waited == id, "the program cannot be waited for: {}", std::io::Error::last_os_error());
-    Ok((ExitStatus::from_raw(status), usage.ru_maxrss))
+    let time = |time: libc::timeval| Duration::from_micros(time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64);
+    let used = Used { cpu: time(usage.ru_utime) + time(usage.ru_stime), peak_kib: usage.ru_maxrss };
+    Ok((ExitStatus::from_raw(status), used))
 }
 
 fn copy(count: usize, to: &Path) -> Result<()> {

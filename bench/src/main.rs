@@ -2,8 +2,10 @@
 //! times, which are this machine's.
 //!
 //! `cargo build --release --workspace && cargo run --release -p wi-bench`; counts of copies may be given, such as `10 100`.
+//! `wi-bench beside OTHER SCENARIOS [ROUNDS [ID..]]` runs the scenarios of a folder by this build and by another one, in turn.
 #![expect(clippy::print_stdout, reason = "a benchmark is there to print")]
 
+mod builds;
 mod copies;
 mod tokens;
 
@@ -16,7 +18,17 @@ const COPIES: [usize; 3] = [10, 100, 1000];
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let counts: Vec<usize> = std::env::args().skip(1).map(|count| count.parse()).collect::<Result<_, _>>()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, other, scenarios, rest @ ..] = arguments.as_slice()
+        && word == "beside"
+    {
+        let rounds = rest.first().map_or(Ok(5), |rounds| rounds.parse()).context("ROUNDS is no number")?;
+        let at = |path: &str| std::path::absolute(path).with_context(|| path.to_owned());
+        let filter = rest.iter().skip(1).cloned().collect();
+        let builds = builds::Builds { other: at(other)?, scenarios: at(scenarios)?, rounds, filter };
+        return builds::run(&program()?, &builds);
+    }
+    let counts: Vec<usize> = arguments.iter().map(|count| count.parse()).collect::<Result<_, _>>()?;
     let counts = if counts.is_empty() { COPIES.to_vec() } else { counts };
     let program = program()?;
 
