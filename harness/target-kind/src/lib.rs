@@ -1,5 +1,7 @@
 //! A real cluster with an emulated Azure next to it: created by `kind` for the run, kept by `up`, or named by a file.
 
+#[cfg(test)]
+mod adversary;
 mod docker;
 mod emulator_container;
 mod holdings;

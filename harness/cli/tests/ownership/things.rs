@@ -32,6 +32,9 @@ pub(crate) enum At {
 /// Next to nothing is done and expected: what is asked is what becomes of what was made.
 pub(crate) const THEN: &str = "when:\n  - apply: { objects: [ { apiVersion: v1, kind: ConfigMap, metadata: { name: own } } ] }\nthen:\n  - object: { kind: ConfigMap, name: nothing, absent: true }\n";
 
+/// What a registration of the webhook is led to.
+pub(crate) const SERVICE_THAT_LEADS_NOWHERE: &str = "the Service that leads nowhere";
+
 fn object(
     what: &'static str,
     given: &str,
@@ -96,7 +99,7 @@ pub(crate) fn all() -> Vec<Thing> {
             json!({ "apiVersion": &admission[6..], "kind": "ValidatingWebhookConfiguration", "webhooks": [] }),
         ),
         object(
-            "the Service that leads nowhere",
+            SERVICE_THAT_LEADS_NOWHERE,
             "given: { webhook: unreachable }\n",
             "/api/v1/namespaces/azure-workload-identity-system/services",
             r"/services(\?|$)",

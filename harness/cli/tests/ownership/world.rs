@@ -25,6 +25,8 @@ pub(crate) struct World {
     server: String,
     azure: reqwest::Client,
     file: Value,
+    /// Whether the cluster is one that others use at the same time.
+    shared: bool,
 }
 
 impl Drop for World {
@@ -55,6 +57,11 @@ fn program(folder: &Path) -> Command {
 impl World {
     /// `None` where this machine cannot run pods, which the cluster's node is made for.
     pub(crate) async fn up() -> Option<Self> {
+        Self::up_with(None).await
+    }
+
+    /// The same with the cluster of a kubeconfig, which others use as well, in the place of its own.
+    pub(crate) async fn up_with(other: Option<&str>) -> Option<Self> {
         if let Err(error) = wi_conformance::preflight() {
             assert!(std::env::vars().all(|(name, _)| name != "CI"), "pods cannot run in CI: {error}");
             return None;
@@ -66,7 +73,10 @@ impl World {
         let lines = BufReader::new(up.stdout.take().unwrap()).lines();
         assert!(lines.map_while(Result::ok).any(|line| line.starts_with("up;")), "it came up");
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        let kubeconfig: Value = serde_json::from_str(&read("kubeconfig")).unwrap();
+        if let Some(other) = other {
+            std::fs::write(folder.path().join("kubeconfig"), other).unwrap();
+        }
+        let kubeconfig: Value = serde_saphyr::from_str(&read("kubeconfig")).unwrap();
         let (cluster, user) = (&kubeconfig["clusters"][0]["cluster"], &kubeconfig["users"][0]["user"]);
         let pem = |value: &Value| base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap()).unwrap();
         let identity = [pem(&user["client-certificate-data"]), pem(&user["client-key-data"])].concat();
@@ -102,7 +112,8 @@ impl World {
         map.remove("managed-cluster");
         map.insert("name".into(), "embedded".into());
         map.insert("existing-objects".into(), true.into());
-        map.insert("capabilities".into(), json!(["webhook", "webhook-control", "azure", "issuer-reachable"]));
+        let webhook = ["webhook", "webhook-control", "azure", "issuer-reachable"];
+        map.insert("capabilities".into(), if other.is_none() { json!(webhook) } else { json!(["azure"]) });
         let target = |kubeconfig: &str, roots: &str, connect: String| {
             let mut target = file.clone();
             target["kubeconfig"] = kubeconfig.into();
@@ -116,7 +127,7 @@ impl World {
         let requirement =
             "OWN-1:\n  level: must\n  statement: What somebody else made stays.\n  source: https://example.com/\n";
         write("scenarios/requirements.yaml", requirement);
-        Some(World { up, folder, doors, cluster: client, server, azure, file })
+        Some(World { up, folder, doors, cluster: client, server, azure, file, shared: other.is_some() })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -137,10 +148,11 @@ impl World {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Sweeps by the ledger and by the marks, not through the doors.
+    /// Sweeps by the ledger and by the marks, not through the doors; by the ledger alone where others use the cluster.
     pub(crate) fn sweep(&self) -> Output {
         let mut command = program(self.folder.path());
-        command.args(["sweep", "--target", "direct.yaml", "--older-than", "0s", "--delete"]).output().unwrap()
+        let age = if self.shared { "1h" } else { "0s" };
+        command.args(["sweep", "--target", "direct.yaml", "--older-than", age, "--delete"]).output().unwrap()
     }
 
     pub(crate) fn plan(&self) -> Output {
@@ -218,6 +230,9 @@ impl World {
         for vault in list(format!("{vaults}/deletedVaults?api-version=2023-07-01")).await {
             let place = format!("locations/westeurope/deletedVaults/{}", text(&vault["name"]));
             self.azure(Method::POST, &format!("{vaults}/{place}/purge?api-version=2023-07-01"), None).await;
+        }
+        if self.shared {
+            return;
         }
         let (_, namespaces) = self.kube(Method::GET, "/api/v1/namespaces?labelSelector=wi-conformance/run", None).await;
         for namespace in namespaces["items"].as_array().into_iter().flatten() {
