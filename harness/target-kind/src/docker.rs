@@ -51,7 +51,7 @@ pub(crate) struct Container {
 /// A network that is there.
 pub(crate) struct Network {
     pub(crate) id: String,
-    /// Whether containers are on it.
+    /// Whether containers are on it, running or not.
     pub(crate) used: bool,
 }
 
@@ -313,14 +313,18 @@ impl Docker {
 
     /// A network, if it is there.
     pub(crate) async fn network(&self, name: &str) -> Result<Option<Network>, String> {
-        match self.engine.inspect_network(name, None::<bollard::query_parameters::InspectNetworkOptions>).await {
-            Ok(found) => Ok(Some(Network {
-                id: found.id.unwrap_or_default(),
-                used: found.containers.is_some_and(|containers| !containers.is_empty()),
-            })),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(format!("network {name}: {}", wi_engine::sentence(&error))),
-        }
+        let fault = |error: Error| format!("network {name}: {}", wi_engine::sentence(&error));
+        let id = match self.engine.inspect_network(name, None::<bollard::query_parameters::InspectNetworkOptions>).await
+        {
+            Ok(found) => found.id.unwrap_or_default(),
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(fault(error)),
+        };
+        // The network itself knows those that run; one that was stopped could not be started again without it.
+        let on_it = HashMap::from([("network", vec![id.as_str(), name])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&on_it).build();
+        let containers = self.engine.list_containers(Some(options)).await.map_err(fault)?;
+        Ok(Some(Network { id, used: !containers.is_empty() }))
     }
 
     /// An image, if it is there.
