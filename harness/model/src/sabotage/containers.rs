@@ -81,7 +81,7 @@ pub(super) fn without_variables(scenario: &mut Scenario, names: &[&str]) {
             Step::Apply(manifests) => {
                 let written = manifests.objects.iter_mut().map(|object| &mut object.value);
                 for object in manifests.loaded.iter_mut().map(|loaded| &mut loaded.object).chain(written) {
-                    let Some(spec) = spec_of(object).and_then(|path| object.pointer_mut(path)) else { continue };
+                    let Some(spec) = pod_spec(object).and_then(|path| object.pointer_mut(path)) else { continue };
                     for list in ["initContainers", "containers"] {
                         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
                             if let Some(env) = container.get_mut("env").and_then(Value::as_array_mut) {
