@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::located::{Located, Text};
 use crate::texts::{texts, texts_of_one};
 
-/// What Azure holds. The names on the left are the scenario's own handles.
+/// The state of Azure. The keys are handles of the scenario.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AzureState {
@@ -21,7 +21,7 @@ pub struct AzureState {
     /// Key vaults.
     #[serde(default)]
     pub vaults: BTreeMap<String, Vault>,
-    /// Tenants beside the target's.
+    /// Further tenants.
     #[serde(default)]
     pub tenants: BTreeMap<String, OtherTenant>,
 }
@@ -45,11 +45,11 @@ impl AzureState {
     }
 }
 
-/// A tenant beside the target's.
+/// A further tenant.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OtherTenant {
-    /// Handles of service principals whose applications it knows too, and gives tokens of its own. A managed identity has
+    /// Handles of service principals whose applications it also knows and issues tokens for. A managed identity has
     /// one tenant.
     #[serde(default)]
     pub knows: Vec<Text>,
@@ -59,13 +59,13 @@ pub struct OtherTenant {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Identity {
-    /// The resource's name; made from the handle when left out.
+    /// The resource's name; by default derived from the handle.
     pub name: Option<Text>,
-    /// Its client id, where manifests name one literally; Azure makes one up when left out.
+    /// Its client id, if manifests contain it literally; by default Azure assigns one.
     pub client_id: Option<Text>,
-    /// The object id of its service principal, the same way.
+    /// The object id of its service principal, likewise.
     pub principal_id: Option<Text>,
-    /// A resource group of its own, apart from the case's; the case's when left out.
+    /// Whether it has its own resource group; by default it is in the case's.
     #[serde(default)]
     pub other_group: bool,
     /// Its federated identity credentials.
@@ -77,30 +77,30 @@ pub struct Identity {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServicePrincipal {
-    /// Display name; made from the handle when left out.
+    /// Display name; by default derived from the handle.
     pub name: Option<Text>,
-    /// Its client id, where manifests name one literally; Azure makes one up when left out.
+    /// Its client id, if manifests contain it literally; by default Azure assigns one.
     pub client_id: Option<Text>,
-    /// Its object id, the same way.
+    /// Its object id, likewise.
     pub principal_id: Option<Text>,
     /// Its federated identity credentials.
     #[serde(default)]
     pub federated: Vec<Located<FederatedCredential>>,
 }
 
-/// A federated identity credential: whom its parent trusts.
+/// A federated identity credential.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FederatedCredential {
-    /// The credential's name; numbered when left out.
+    /// The credential's name; by default numbered.
     pub name: Option<Text>,
-    /// The issuer to trust, byte for byte; the cluster's when left out.
+    /// The issuer to trust, byte for byte; by default the cluster's.
     pub issuer: Option<Text>,
     /// The subject to trust, `system:serviceaccount:NAMESPACE:NAME`.
     pub subject: Option<Text>,
     /// An expression over the claims of tokens to trust, in the place of a subject: for issuers that Azure lets have one.
     pub claims_matching_expression: Option<Text>,
-    /// The audience to trust; `api://AzureADTokenExchange` when left out.
+    /// The audience to trust; by default `api://AzureADTokenExchange`.
     pub audience: Option<Text>,
 }
 
@@ -108,21 +108,21 @@ pub struct FederatedCredential {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Vault {
-    /// Its name, where manifests name its address literally; one that nobody else has when left out.
+    /// Its name, if manifests contain its address literally; by default a generated one.
     pub name: Option<Text>,
     /// The vault's secrets. `{{random}}` makes a value that is new each time.
     #[serde(default)]
     pub secrets: BTreeMap<String, StoredSecret>,
-    /// Which of its two ways to give rights it heeds.
+    /// Its access model.
     #[serde(default)]
     pub access_model: AccessModel,
     /// Its access policies.
     #[serde(default)]
     pub access: Vec<Located<AccessPolicy>>,
-    /// Who is given the role Key Vault Secrets User on it, by handle.
+    /// Handles of principals with the role Key Vault Secrets User on it.
     #[serde(default)]
     pub secrets_user: Vec<Text>,
-    /// Roles that are given on it, on its resource group or on the subscription.
+    /// Role assignments on it, on its resource group or on the subscription.
     #[serde(default)]
     pub roles: Vec<Located<RoleAssignment>>,
     /// Set by a mutant: the vault stores other values than `secrets` says.
@@ -131,20 +131,20 @@ pub struct Vault {
     pub decoy: bool,
 }
 
-/// How a vault gives rights.
+/// The access model of a vault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AccessModel {
-    /// By its access policies.
+    /// Access policies.
     #[default]
     Policies,
-    /// By role assignments.
+    /// Role assignments.
     Roles,
-    /// The vault is made without saying so, and Azure decides.
+    /// Not stated when the vault is created, so that Azure applies its default.
     Unstated,
 }
 
-/// A secret: its value, or its value with what makes it unreadable.
+/// A secret: its value, or its value with attributes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum StoredSecret {
@@ -163,7 +163,7 @@ pub struct SecretWith {
     /// Whether it may be read.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Whether it was deleted after it was written.
+    /// Whether it was deleted after writing.
     #[serde(default)]
     pub deleted: bool,
 }
@@ -186,26 +186,26 @@ impl StoredSecret {
         !matches!(self, StoredSecret::With(with) if !with.enabled)
     }
 
-    /// Whether it was deleted after it was written.
+    /// Whether it was deleted after writing.
     pub fn deleted(&self) -> bool {
         matches!(self, StoredSecret::With(with) if with.deleted)
     }
 }
 
-/// A role that a principal is given.
+/// A role assignment.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RoleAssignment {
-    /// Handle of the identity or service principal that gets it.
+    /// Handle of the identity or service principal.
     pub to: Text,
-    /// The role by its name in Azure, built in or somebody's own: `Key Vault Secrets User`.
+    /// The role by its name in Azure, built-in or custom: `Key Vault Secrets User`.
     pub role: Text,
-    /// What it is given on; the vault when left out.
+    /// The scope; by default the vault.
     #[serde(default)]
     pub at: RoleScope,
 }
 
-/// What a role is given on.
+/// The scope of a role assignment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoleScope {
@@ -222,20 +222,20 @@ pub enum RoleScope {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AccessPolicy {
-    /// Handle of the identity or service principal that gets the right.
+    /// Handle of the identity or service principal.
     pub to: Text,
-    /// The rights on secrets.
+    /// The permissions on secrets.
     #[serde(default)]
     pub secrets: Vec<SecretRight>,
-    /// The rights on keys.
+    /// The permissions on keys.
     #[serde(default)]
     pub keys: Vec<ObjectRight>,
-    /// The rights on certificates.
+    /// The permissions on certificates.
     #[serde(default)]
     pub certificates: Vec<ObjectRight>,
 }
 
-/// A right on the keys or the certificates of a vault.
+/// A permission on the keys or the certificates of a vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectRight {
@@ -261,7 +261,7 @@ impl ObjectRight {
     }
 }
 
-/// A right on the secrets of a vault.
+/// A permission on the secrets of a vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretRight {

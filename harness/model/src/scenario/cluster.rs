@@ -13,31 +13,31 @@ use crate::texts::{texts, texts_of_one};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClusterState {
-    /// A namespace beside the case's own.
+    /// A further namespace.
     Namespace(NamespaceState),
     /// A service account.
     ServiceAccount(ServiceAccountState),
     /// Kubernetes manifests, unchanged.
     Manifests(Manifests),
-    /// An admission policy, as a webhook that runs in a pod.
+    /// An admission policy: a webhook that runs in a pod.
     Policy(Policy),
 }
 
-/// An admission policy for the case's own namespace: a webhook of its own, beside the one under test. API servers call
+/// An admission policy for the case's namespace: a separate webhook in addition to the one under test. API servers call
 /// webhooks in the order of their configurations' names.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
     /// Name of its configuration.
     pub name: Text,
-    /// What it looks at, in the plural: `pods`, `serviceaccounts`.
+    /// The resource that it reviews: `pods` or `serviceaccounts`.
     pub on: Text,
-    /// Operations of a JSON patch that it answers with; where it changes nothing, none.
+    /// Operations of the JSON patch that it answers with.
     #[serde(default)]
     pub patch: Vec<Located<Value>>,
-    /// What an object must hold; one that does not is refused.
+    /// The fields that an object must have; any other is refused.
     pub require: Option<Located<Value>>,
-    /// What it says when it refuses.
+    /// The message of a refusal.
     pub message: Option<Text>,
 }
 
@@ -58,7 +58,7 @@ pub struct NamespaceState {
 pub struct ServiceAccountState {
     /// Its name.
     pub name: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
     /// Its annotations.
     #[serde(default)]
@@ -66,29 +66,29 @@ pub struct ServiceAccountState {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, Text>,
-    /// `automountServiceAccountToken`; not set when left out.
+    /// `automountServiceAccountToken`; by default not set.
     pub automount: Option<bool>,
 }
 
-/// Kubernetes manifests: YAML or JSON files as they are, or objects written here. An object without a namespace
-/// goes to the case's own.
+/// Kubernetes manifests: unchanged YAML or JSON files, or inline objects. An object without a namespace
+/// is created in the case's.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Manifests {
     /// Paths of files, relative to the scenario file.
     #[serde(default)]
     pub files: Vec<Text>,
-    /// Values for `${NAME}` in the files, as `envsubst` would fill them.
+    /// Values for `${NAME}` in the files, as in `envsubst`.
     #[serde(default)]
     pub values: BTreeMap<String, Text>,
-    /// Objects written here.
+    /// Inline objects.
     #[serde(default)]
     pub objects: Vec<Located<Value>>,
-    /// Whether an object of one of these names may have been there before: then it is changed to what is written, and put back
-    /// when the case is over, and the target must let it be changed. It is a conflict when left out.
+    /// Whether an object with one of these names may exist already: then it is changed, and restored
+    /// when the case ends, and the target must permit the change. By default it is a conflict.
     #[serde(default)]
     pub existing: bool,
-    /// In a step: how the first of them must be refused; all must be taken when left out.
+    /// In a step: the expected refusal of the first object; by default all must be accepted.
     pub refused: Option<super::Refusal>,
     /// The objects of `files`, read by whoever loads the scenario.
     #[serde(skip)]

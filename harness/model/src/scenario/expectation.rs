@@ -10,103 +10,103 @@ use super::{Patience, Refusal};
 use crate::located::{Located, Text};
 use crate::texts::{texts, texts_of_one};
 
-/// Something that must follow.
+/// An expectation.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expectation {
-    /// What admission made of a pod.
+    /// The result of a pod's admission review.
     Admission(AdmissionExpectation),
-    /// What the stored pod says.
+    /// The stored pod.
     Pod(PodExpectation),
-    /// What the projected token says.
+    /// The claims of the projected token.
     Token(TokenExpectation),
-    /// What the identity provider answered.
+    /// The answer of the identity provider.
     Exchange(ExchangeExpectation),
-    /// What was answered at the address of the instance metadata service.
+    /// The answer of the instance metadata service.
     Metadata(MetadataExpectation),
-    /// What the vault answered.
+    /// The answer of the vault.
     SecretRead(SecretReadExpectation),
-    /// What a container printed.
+    /// The output of a container.
     Log(LogExpectation),
-    /// What the cluster tells about an object.
+    /// An event about an object.
     Event(EventExpectation),
-    /// What an object of the cluster says.
+    /// The fields of an object.
     Object(ObjectExpectation),
-    /// What the cluster publishes of its issuer.
+    /// The published documents of the issuer.
     Issuer(IssuerExpectation),
-    /// What the API server makes of a token that was made for somebody else.
+    /// Whether the API server accepts a token for another audience.
     TokenReview(TokenReviewExpectation),
-    /// No credential lies in the cluster.
+    /// The cluster stores no credential.
     NoCredential(NoCredentialExpectation),
-    /// What an account may do.
+    /// The permissions of a service account.
     Access(AccessExpectation),
     /// How a vault answers an unauthenticated request.
     Challenge(ChallengeExpectation),
-    /// What the webhook says of itself.
+    /// The webhook's own health and metrics.
     Webhook(WebhookExpectation),
 }
 
-/// What admission made of a pod.
+/// The result of a pod's admission review.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AdmissionExpectation {
     /// The pod's name.
     pub of: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// What must have happened.
+    /// The expected result.
     pub outcome: AdmissionOutcome,
-    /// How long it may take, such as `10s`.
+    /// Time limit until it holds, such as `10s`.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What can happen at admission.
+/// Results of an admission review.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdmissionOutcome {
-    /// Admitted, with everything that workload identity adds and nothing of it missing or wrong.
+    /// Admitted, with everything that workload identity adds, nothing missing or wrong.
     Mutated,
-    /// Admitted, with nothing of what workload identity adds.
+    /// Admitted without mutation.
     Unchanged,
     /// Refused.
     Refused(Refusal),
 }
 
-/// What the stored pod says.
+/// The stored pod.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PodExpectation {
     /// The pod's name.
     pub name: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The container looked at; every container, init containers included, when left out.
+    /// The container; by default every container, including init containers.
     pub container: Option<Text>,
-    /// Environment entries that must be there with these values.
+    /// Environment variables that must have these values.
     #[serde(default)]
     pub env: BTreeMap<String, Text>,
-    /// Environment entries that must not be there.
+    /// Environment variables that must not be set.
     #[serde(default)]
     pub without_env: Vec<Text>,
-    /// The projected token volume, which must be there once and be mounted.
+    /// The projected token volume, which must exist once and be mounted.
     pub token_volume: Option<TokenVolume>,
     /// True: the container must not mount the token volume.
     #[serde(default)]
     pub without_token_mount: bool,
-    /// True: no `kube-api-access-*` volume may be there.
+    /// True: there must be no `kube-api-access-*` volume.
     #[serde(default)]
     pub without_api_token: bool,
-    /// Fields that must be there with these values, by path: `spec.containers[app].image`, `metadata.labels[a/b]`.
+    /// Fields that must have these values, by path: `spec.containers[app].image`, `metadata.labels[a/b]`.
     #[serde(default)]
     pub fields: BTreeMap<String, Located<Value>>,
-    /// Fields that must not be there.
+    /// Fields that must be absent.
     #[serde(default)]
     pub without_fields: Vec<Text>,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
@@ -116,56 +116,56 @@ pub struct PodExpectation {
 pub struct TokenVolume {
     /// Audience of the projected token.
     pub audience: Text,
-    /// Requested life in seconds.
+    /// Requested lifetime in seconds.
     pub expiration: i64,
 }
 
-/// What the projected token says, as the pod read it.
+/// The claims of the projected token, as the pod read it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenExpectation {
     /// The pod's name.
     pub of: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The container that is meant; every container that speaks when left out.
+    /// The container; by default every container with output.
     pub container: Option<Text>,
-    /// `iss`; the cluster's issuer when left out.
+    /// `iss`; by default the cluster's issuer.
     pub issuer: Option<Text>,
     /// `sub`.
     pub subject: Text,
-    /// The one entry of `aud`; `api://AzureADTokenExchange` when left out.
+    /// The one entry of `aud`; by default `api://AzureADTokenExchange`.
     pub audience: Option<Text>,
     /// `exp` − `iat` in seconds.
     pub lifetime: Option<i64>,
-    /// True: it is another one than the pod read first, and was issued later. False: it is still the same.
+    /// True: it was issued after the first token that the pod read. False: it is still the first token.
     pub renewed: Option<bool>,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What the identity provider answered.
+/// The answer of the identity provider.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExchangeExpectation {
-    /// The pod that asked.
+    /// The pod that sent the request.
     pub by: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The container that is meant; every container that speaks when left out.
+    /// The container; by default every container with output.
     pub container: Option<Text>,
-    /// Handle of the identity that it asked for.
+    /// Handle of the requested identity.
     #[serde(rename = "as")]
     pub identity: Option<Text>,
-    /// Handle of the tenant that the token is of; the target's own when left out, or the one that `ask-token` asked.
+    /// Handle of the tenant of the token; by default the target's own, or the one of `ask-token`.
     pub tenant: Option<Text>,
     /// The answer.
     pub outcome: ExchangeOutcome,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
@@ -177,33 +177,33 @@ pub enum ExchangeOutcome {
     Granted,
     /// A refusal with this code, such as `AADSTS700213`.
     Refused(Text),
-    /// Nothing was asked: the program in the pod was not configured. The text is a part of what it said.
+    /// No request was sent, because the program in the pod was not configured. The text is a part of its message.
     NotConfigured(Text),
 }
 
-/// What a pod was answered at the address of the instance metadata service that `QUICKSTART_METADATA_URL` names: by the
+/// The answer to a pod's request to the instance metadata service in `QUICKSTART_METADATA_URL`, which is the
 /// proxy that the webhook injects.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MetadataExpectation {
-    /// The pod that asked.
+    /// The pod that sent the request.
     pub by: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The container that is meant; every container that speaks when left out.
+    /// The container; by default every container with output.
     pub container: Option<Text>,
-    /// Handle of the identity that it was given a token of.
+    /// Handle of the identity of the token.
     #[serde(rename = "as")]
     pub identity: Option<Text>,
-    /// Handle of the tenant that the token is of; the target's own when left out, or the one that `ask-token` asked.
+    /// Handle of the tenant of the token; by default the target's own, or the one of `ask-token`.
     pub tenant: Option<Text>,
-    /// The resource that it asked for; `https://vault.azure.net` when left out.
+    /// The requested resource; by default `https://vault.azure.net`.
     pub resource: Option<Text>,
     /// The answer.
     pub outcome: MetadataOutcome,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
@@ -211,23 +211,23 @@ pub struct MetadataExpectation {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetadataOutcome {
-    /// An access token, with everything that the service's clients read.
+    /// An access token, with every field that clients of the service read.
     Granted,
-    /// A refusal with this status; the text is a part of what it says.
+    /// A refusal with this status; the text is a part of its message.
     Refused(Refusal),
     /// Nobody answers there.
     Unanswered,
 }
 
-/// What the vault answered.
+/// The answer of the vault.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretReadExpectation {
-    /// The pod that asked.
+    /// The pod that sent the request.
     pub by: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The container that is meant; every container that speaks when left out.
+    /// The container; by default every container with output.
     pub container: Option<Text>,
     /// Handle of the vault.
     pub vault: Text,
@@ -235,9 +235,9 @@ pub struct SecretReadExpectation {
     pub secret: Text,
     /// The answer.
     pub outcome: SecretReadOutcome,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
@@ -245,135 +245,135 @@ pub struct SecretReadExpectation {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretReadOutcome {
-    /// The secret, with the value that was stored.
+    /// The secret, with the stored value.
     Allowed,
     /// 403 with this inner code: `AccessDenied` (`ForbiddenByPolicy` in newer services counts as the same).
     Forbidden(Text),
     /// 404 with this code: `SecretNotFound`.
     Missing(Text),
-    /// 401: the vault takes no token of that issuer. The text is a part of what it says.
+    /// 401: the vault does not accept tokens of that issuer. The text is a part of its message.
     Unauthorized(Text),
-    /// Any other refusal, with this status and a part of what is said: a version of the interface that is not known.
+    /// Any other refusal, with this status and a part of its message, such as an unknown API version.
     Refused(Refusal),
-    /// Never asked, because an earlier hop broke.
+    /// Not requested, because an earlier hop failed.
     NotAttempted,
 }
 
-/// What a container printed.
+/// The output of a container.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LogExpectation {
     /// The pod's name.
     pub of: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The container that is meant; every container that prints anything when left out.
+    /// The container; by default every container with output.
     pub container: Option<Text>,
-    /// Text that a line must hold.
+    /// A part of a line.
     pub line: Text,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What the cluster tells about an object.
+/// An event about an object.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EventExpectation {
     /// Name of the object.
     pub of: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
     /// The event's reason, such as `FailedCreate`.
     pub reason: Text,
-    /// Text that its message must hold.
+    /// A part of its message.
     pub message: Text,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What an object of the cluster says.
+/// The fields of an object.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ObjectExpectation {
     /// Its kind.
     pub kind: Text,
-    /// Group and version; `v1` when left out.
+    /// Group and version; by default `v1`.
     pub api_version: Option<Text>,
     /// Its name.
     pub name: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// True: it must not be there.
+    /// True: it must be absent.
     #[serde(default)]
     pub absent: bool,
-    /// Fields that must be there with these values, by path.
+    /// Fields that must have these values, by path.
     #[serde(default)]
     pub fields: BTreeMap<String, Located<Value>>,
-    /// Fields that must not be there.
+    /// Fields that must be absent.
     #[serde(default)]
     pub without_fields: Vec<Text>,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What the cluster publishes of its issuer: a discovery document that names the very issuer, and keys that a verifier
+/// The published documents: a discovery document that names the cluster's issuer, and keys that a verifier
 /// can use.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IssuerExpectation {
-    /// How many keys are published.
+    /// The number of published keys.
     pub keys: u32,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What the API server makes of a token.
+/// Whether the API server accepts a token.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenReviewExpectation {
-    /// The account that the token is made for.
+    /// The service account of the token.
     pub account: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// The audience that it is made for.
+    /// The audience of the token.
     pub audience: Text,
-    /// Whether the API server takes it for itself.
+    /// Whether the API server accepts it.
     pub authenticated: bool,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What an account may do, by the cluster's own word.
+/// The permissions of a service account, as the API server reports them.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AccessExpectation {
     /// The account.
     pub account: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// What it would do: `get`, `list`, `create`.
+    /// The verb: `get`, `list`, `create`.
     pub verb: Text,
-    /// With what, in the plural: `serviceaccounts`.
+    /// The resource, in the plural: `serviceaccounts`.
     pub resource: Text,
-    /// The API group of that; the core group when left out.
+    /// The API group; by default the core group.
     pub group: Option<Text>,
-    /// In which namespace; the case's own when left out.
+    /// The namespace; by default the case's.
     pub r#in: Option<Text>,
-    /// Whether it may.
+    /// Whether it is permitted.
     pub allowed: bool,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
@@ -383,39 +383,39 @@ pub struct AccessExpectation {
 pub struct ChallengeExpectation {
     /// Handle of the vault.
     pub vault: Text,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// What the webhook says of itself, on the ports where kubelets and Prometheus ask it.
+/// The webhook's own health and metrics, on the ports for kubelets and Prometheus.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WebhookExpectation {
     /// True: each of its pods answers both probes with 200.
     #[serde(default)]
     pub well: bool,
-    /// How many reviews of pods of the case's own namespace it has counted.
+    /// The number of reviews of the case's namespace that it has counted.
     pub reviews: Option<u64>,
     /// Texts that one line of its log must hold together, which is a JSON object.
     #[serde(default)]
     pub logged: Vec<Text>,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
-/// No credential lies in the cluster: no value that Azure would take, in any object of the case's namespaces.
+/// The cluster stores no credential: no object in the case's namespaces contains a value that Azure accepts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NoCredentialExpectation {
-    /// Kinds that are looked through, in the case's own namespace.
+    /// Kinds that are searched in the case's namespace.
     pub in_kinds: Vec<Text>,
-    /// How long it may take.
+    /// Time limit until it holds.
     pub within: Option<Patience>,
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub throughout: Option<Patience>,
 }
 
@@ -445,7 +445,7 @@ impl Expectation {
         self.bounds().0.map(|patience| patience.0)
     }
 
-    /// For how long it must then go on to hold.
+    /// How long it must then continue to hold.
     pub fn throughout(&self) -> Option<std::time::Duration> {
         self.bounds().1.map(|patience| patience.0)
     }

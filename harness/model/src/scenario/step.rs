@@ -11,7 +11,7 @@ use super::{Expectation, Manifests, Patience, SecretRight, WebhookState};
 use crate::located::{Located, Text};
 use crate::texts::{texts, texts_of_one};
 
-/// Something that is done.
+/// A step.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
@@ -23,35 +23,35 @@ pub enum Step {
     Patch(Change),
     /// Deletes an object and waits until it is gone.
     Delete(Delete),
-    /// Deletes a pod and creates it once more as it was sent.
+    /// Deletes a pod and creates it again as it was first sent.
     RestartPod(Text),
-    /// Has a running pod go through token, exchange and read once more; what follows is judged by that round alone.
+    /// Tells a running pod to repeat token, exchange and secret read; later expectations look only at that round.
     AskAgain(Text),
-    /// Exchanges a token of an account ourselves, as a pod would; judged under this name like a pod.
+    /// Performs a token exchange from the harness itself; expectations refer to it by name.
     AskToken(AskToken),
-    /// Waits until something holds; what comes after it is done only then.
+    /// Waits until an expectation holds before the next step starts.
     Check(Box<Located<Expectation>>),
-    /// Lets time go by, for the cluster and for Azure.
+    /// Advances the virtual clock of the cluster and of Azure.
     AdvanceTime(Patience),
-    /// Lets time go by for the cluster and its node alone: their clock is then ahead of Azure's.
+    /// Advances only the clock of the cluster and its node, which is then ahead of Azure's.
     AdvanceClusterTime(Patience),
-    /// Brings the webhook's installation into a state.
+    /// Changes the webhook's installation.
     SetWebhook(WebhookState),
     /// Changes how the API server behaves.
     SetApiServer(ApiServerChange),
-    /// Changes how the cluster signs tokens and what it publishes of it.
+    /// Changes how the cluster signs tokens, and its published documents.
     SetIssuer(IssuerChange),
     /// Writes a new version of a secret.
     SetSecret(SetSecret),
-    /// Gives a service principal a new client secret, and takes every other away.
+    /// Gives a service principal a new client secret and removes all others.
     RotateClientSecret(Text),
     /// Adds a federated credential to an identity.
     Trust(Trust),
-    /// Takes a federated credential from an identity.
+    /// Removes a federated credential from an identity.
     Distrust(Distrust),
-    /// Gives rights on a vault.
+    /// Grants permissions on a vault.
     Grant(Grant),
-    /// Makes a part of Azure fail: for this case's own identity or vault, or where Azure fetches the issuer's documents, or the
+    /// Injects a fault of Azure: for an identity or vault of this case, for Azure's requests to the issuer, or for the
     /// control plane.
     Break(Fault),
 }
@@ -62,7 +62,7 @@ pub enum Step {
 pub struct Refusal {
     /// HTTP status.
     pub status: u16,
-    /// Text that the message must hold.
+    /// A part of the message.
     pub message: Text,
 }
 
@@ -72,70 +72,70 @@ pub struct Refusal {
 pub struct Change {
     /// Kind of the object.
     pub kind: Text,
-    /// Group and version; `v1` when left out.
+    /// Group and version; by default `v1`.
     pub api_version: Option<Text>,
     /// Its name.
     pub name: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
     /// The subresource that is changed, such as `ephemeralcontainers`.
     pub subresource: Option<Text>,
     /// The merge patch.
     pub with: Located<Value>,
-    /// Whether an object is meant that was there before and that the case did not make. It is put back when the case is over,
-    /// and the target must let it be changed.
+    /// Whether the object may exist already. It is restored when the case ends, and the target must permit the
+    /// change.
     #[serde(default)]
     pub existing: bool,
-    /// How it must be refused; it must be taken when left out.
+    /// The expected refusal; by default it must be accepted.
     pub refused: Option<Refusal>,
 }
 
-/// An object that goes.
+/// An object to delete.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Delete {
     /// Kind of the object.
     pub kind: Text,
-    /// Group and version; `v1` when left out.
+    /// Group and version; by default `v1`.
     pub api_version: Option<Text>,
     /// Its name.
     pub name: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// Whether an object is meant that was there before and that the case did not make. It is put back when the case is over,
-    /// and the target must let it be taken away.
+    /// Whether the object may exist already. It is restored when the case ends, and the target must permit the
+    /// deletion.
     #[serde(default)]
     pub existing: bool,
 }
 
-/// An exchange that the harness makes itself: with a token that the cluster issues for an account.
+/// A token exchange by the harness itself, with a token that the cluster issues for a service account.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AskToken {
-    /// What expectations call it.
+    /// The name for expectations.
     pub name: Text,
     /// The account.
     pub account: Text,
-    /// The account's namespace; the case's own when left out.
+    /// The account's namespace; by default the case's.
     pub namespace: Option<Text>,
-    /// Audience of the token; `api://AzureADTokenExchange` when left out.
+    /// Audience of the token; by default `api://AzureADTokenExchange`.
     pub audience: Option<Text>,
-    /// The client id that is asked for.
+    /// The requested client id.
     pub client_id: Text,
-    /// The tenant that is asked; the target's when left out.
+    /// The tenant; by default the target's.
     pub tenant_id: Option<Text>,
-    /// The scope; that of vaults when left out.
+    /// The scope; by default that of Key Vault.
     pub scope: Option<Text>,
     /// An earlier `ask-token` exchange whose token is used again; by default a new token.
     pub token_of: Option<Text>,
-    /// Whether the token is altered after it was signed.
+    /// Whether the token is altered after signing.
     #[serde(default)]
     pub forged: bool,
-    /// A secret that is read with the access token.
+    /// A secret to read with the access token.
     pub reads: Option<Reads>,
 }
 
-/// A secret that is read.
+/// A secret to read.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Reads {
@@ -143,50 +143,50 @@ pub struct Reads {
     pub vault: Text,
     /// Name of the secret.
     pub secret: Text,
-    /// The version of the vault's interface; one that every vault knows when left out.
+    /// The API version of the vault; by default one that every vault supports.
     pub api_version: Option<Text>,
 }
 
-/// How the cluster signs tokens and what it publishes of it.
+/// How the cluster signs tokens, and its published documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IssuerChange {
-    /// A new key signs; the old one stays published beside it.
+    /// A new key signs; the old one remains published.
     NewKey,
-    /// A new key signs; the old one is published no longer.
+    /// A new key signs; the old one is no longer published.
     NewKeyAlone,
-    /// Keys that no longer sign are published no longer.
+    /// Keys that no longer sign are no longer published.
     DropOldKeys,
-    /// A key signs that is not published.
+    /// An unpublished key signs.
     UnpublishedKey,
     /// The discovery document and the keys cannot be fetched.
     Unreachable,
-    /// They can again.
+    /// They can be fetched again.
     Reachable,
-    /// A new key signs that is on an elliptic curve; the old one stays published beside it.
+    /// A new elliptic-curve key signs; the old key remains published.
     EllipticKey,
     /// The discovery document names another issuer.
     NamesAnotherIssuer,
     /// The published keys are those of another cluster.
     KeysOfAnotherCluster,
-    /// Whoever asks is sent to a page for people.
+    /// Requests are redirected to a login page.
     RedirectsToLogin,
-    /// New tokens name another issuer than the one that is published.
+    /// New tokens name another issuer than the published one.
     SignsAsAnother,
 }
 
-/// How the API server behaves, as real ones sometimes do.
+/// Behaviour of real API servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApiServerChange {
-    /// Watches tell of service accounts a minute later; who asks is answered at once.
+    /// Watch events for service accounts are delayed by one minute; reads are not.
     TellsOfAccountsLate,
-    /// It speaks TLS 1.2 to webhooks, as older ones do.
+    /// It uses TLS 1.2 for calls to webhooks, like older versions.
     #[serde(rename = "speaks-tls-1.2")]
     SpeaksOlderTls,
     /// It presents a token of its own to webhooks.
     PresentsAToken,
-    /// As it did at first.
+    /// The initial behaviour.
     AsBefore,
 }
 
@@ -210,11 +210,11 @@ pub struct Trust {
     pub identity: Text,
     /// The credential.
     pub federated: FederatedCredential,
-    /// How it must be refused; it must be taken when left out.
+    /// The expected refusal; by default it must be accepted.
     pub refused: Option<Refusal>,
 }
 
-/// A federated credential that goes.
+/// A federated credential to remove.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Distrust {
@@ -224,7 +224,7 @@ pub struct Distrust {
     pub name: Text,
 }
 
-/// Rights on a vault, in place of those that it gave before.
+/// Permissions on a vault, replacing the previous ones.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grant {
@@ -232,7 +232,7 @@ pub struct Grant {
     pub vault: Text,
     /// Handle of the identity or service principal.
     pub to: Text,
-    /// The rights on secrets.
+    /// The permissions on secrets.
     pub secrets: Vec<SecretRight>,
 }
 
@@ -240,16 +240,16 @@ pub struct Grant {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fault {
-    /// What meets it: the handle of an identity, service principal or vault, which no other case has; or `issuer`,
-    /// `resource-manager` or `graph`, for which the case is alone.
+    /// Where it occurs: the handle of an identity, service principal or vault of the case; or `issuer`,
+    /// `resource-manager` or `graph`, for which the case runs in isolation.
     pub of: Text,
-    /// What goes wrong.
+    /// The kind of fault.
     pub how: FaultKind,
-    /// For how many requests; until the case ends when left out.
+    /// The number of affected requests; by default until the case ends.
     pub times: Option<u32>,
 }
 
-/// What can go wrong in Azure.
+/// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -257,20 +257,20 @@ pub enum FaultKind {
     Throttled,
     /// 503.
     Unavailable,
-    /// The connection is cut.
+    /// The connection is reset.
     Cut,
     /// Of a vault: its firewall refuses the caller's address.
     Firewalled,
-    /// Of a vault: it takes connections by its private link alone.
+    /// Of a vault: it accepts only private link connections.
     PrivateLink,
     /// Of an identity or service principal: a Conditional Access policy blocks it.
     BlockedByPolicy,
-    /// Of an identity or service principal: three replicas of the directory, each of which learns of a federated credential a
+    /// Of an identity or service principal: three replicas of the directory, each of which sees a federated credential one
     /// minute later.
     Lagging,
     /// Of the issuer: its host refuses connections.
     Unreachable,
-    /// Of the issuer: it answers with a page for people.
+    /// Of the issuer: it answers with an HTML page.
     NotJson,
     /// Of the issuer: it publishes no keys.
     WithoutKeys,
@@ -355,11 +355,11 @@ impl FaultKind {
 pub struct CreatePod {
     /// Its name.
     pub name: Text,
-    /// Its namespace; the case's own when left out.
+    /// Its namespace; by default the case's.
     pub namespace: Option<Text>,
     /// The image; `quickstart/rust` is the quick-start program.
     pub image: Text,
-    /// The service account; the namespace's default when left out.
+    /// The service account; by default the namespace's default.
     pub service_account: Option<Text>,
     /// Labels of the pod.
     #[serde(default)]
@@ -370,7 +370,7 @@ pub struct CreatePod {
     /// Environment of the container.
     #[serde(default)]
     pub env: BTreeMap<String, Text>,
-    /// `automountServiceAccountToken`; not set when left out.
+    /// `automountServiceAccountToken`; by default not set.
     pub automount: Option<bool>,
 }
 

@@ -17,54 +17,54 @@ use crate::scenario::Patience;
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TargetFile {
-    /// What reports call it; the name of the cluster when left out.
+    /// The name in reports; by default the name of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Path of a kubeconfig.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<Located<String>>,
-    /// The context in it; the current one when left out.
+    /// The context in it; by default the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
-    /// The cluster by its place in Azure, which then gives its kubeconfig and its issuer.
+    /// The cluster in Azure, which then provides its kubeconfig and its issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed_cluster: Option<Located<ManagedCluster>>,
-    /// A path on the API server that gives back admission exchanges, for clusters that keep them.
+    /// A path on the API server that returns the admission journal, for clusters that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission_journal: Option<String>,
-    /// The Azure that scenarios use. Without it one is started for the run.
+    /// The Azure that scenarios use; by default one is started for the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub azure: Option<Located<Azure>>,
-    /// What pods get besides what a scenario gives them.
+    /// Settings of pods in addition to those of scenarios.
     #[serde(default)]
     pub pods: Pods,
-    /// The webhook that is installed there.
+    /// The installed webhook.
     #[serde(default)]
     pub webhook: Webhook,
     /// Capabilities of the target. Left out: pods run, and in them the proxy that is injected; a webhook is installed and is not
     /// ours to take away, the issuer can be reached, and Azure keeps no journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<Capability>>,
-    /// Whether a case may change or take away objects that were there before and that it did not make, where its scenario says
-    /// so. They are put back when it is over. Not when left out.
+    /// Whether a case may change or delete existing objects that it did not create, if its scenario says
+    /// so. They are restored when it ends. By default not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub existing_objects: bool,
-    /// How long an expectation may take where its scenario does not say; `90s` when left out.
+    /// Default time limit of expectations; by default `90s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<Patience>,
-    /// How long a run may take, after which it is interrupted and cleaned up.
+    /// Time limit of a run, after which it is interrupted and cleaned up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<Patience>,
-    /// From where on a cluster looks like production, and needs `--yes`.
+    /// When a cluster looks like production and needs `--yes`.
     #[serde(default)]
     pub production: Production,
 }
 
-/// A cluster by its place in Azure.
+/// A cluster in Azure.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ManagedCluster {
-    /// Its subscription; the one that scenarios use when left out.
+    /// Its subscription; by default the one that scenarios use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
     /// Its resource group.
@@ -81,33 +81,33 @@ pub struct Azure {
     pub tenant: Located<String>,
     /// Subscription id.
     pub subscription: Located<String>,
-    /// Where resources are made, such as `westeurope`.
+    /// The location of resources, such as `westeurope`.
     pub location: String,
-    /// Which cloud.
+    /// The cloud.
     #[serde(default)]
     pub cloud: Cloud,
-    /// Addresses that are not the cloud's usual ones.
+    /// Addresses that differ from the cloud's.
     #[serde(default, skip_serializing_if = "Endpoints::is_empty")]
     pub endpoints: Endpoints,
-    /// How we sign in to set things up.
+    /// The credential for the setup.
     #[serde(default)]
     pub credential: Credential,
-    /// Where all those names are really served, as `IP:PORT`; by DNS when left out.
+    /// The address that serves all these names, as `IP:PORT`; by default DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<SocketAddr>,
     /// Path of certificates to trust (PEM) besides the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_roots: Option<String>,
-    /// Address where exchanges can be read back, for those that keep a journal.
+    /// Address of the journal, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
-    /// The bearer token that this address asks for.
+    /// The bearer token of this address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_token: Option<Reference>,
-    /// Begins the names of resource groups and applications; `wi-conformance` when left out.
+    /// Prefix of the names of resource groups and applications; by default `wi-conformance`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_prefix: Option<Located<String>>,
-    /// After how long a sweep may take what a run made for forgotten; `6h`, written `360m`, when left out.
+    /// The age after which a sweep treats resources of a run as leftovers; by default `6h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_after: Option<Patience>,
 }
@@ -168,7 +168,7 @@ impl Cloud {
         }
     }
 
-    /// Its usual addresses.
+    /// Its default addresses.
     pub fn addresses(self) -> Addresses {
         match self {
             Cloud::Public => Addresses {
@@ -199,19 +199,19 @@ impl Endpoints {
     }
 }
 
-/// How we sign in. `any` tries, in this order, whatever the environment offers: `workload-identity`, `ci-token`,
+/// The credential. `any` tries, in this order, what the environment provides: `workload-identity`, `ci-token`,
 /// `client-secret`, `client-certificate`, `azure-cli`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Credential {
-    /// The first that the environment offers and that works.
+    /// The first that the environment provides and that works.
     #[default]
     Any,
-    /// Whoever is signed in to the Azure CLI.
+    /// The user signed in to the Azure CLI.
     AzureCli,
     /// A token file that the identity provider trusts, as a pod with workload identity has one.
     WorkloadIdentity(TokenFile),
-    /// The token that a CI provider gives to a job (GitHub: `permissions: id-token: write`).
+    /// The token of a CI job (GitHub: `permissions: id-token: write`).
     CiToken(Client),
     /// An application with a client secret.
     ClientSecret(ClientSecret),
@@ -223,7 +223,7 @@ pub enum Credential {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Client {
-    /// Its client id; `$AZURE_CLIENT_ID` when left out.
+    /// Its client id; by default `$AZURE_CLIENT_ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
 }
@@ -232,10 +232,10 @@ pub struct Client {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenFile {
-    /// Its client id; `$AZURE_CLIENT_ID` when left out.
+    /// Its client id; by default `$AZURE_CLIENT_ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// Path of the token; `$AZURE_FEDERATED_TOKEN_FILE` when left out.
+    /// Path of the token; by default `$AZURE_FEDERATED_TOKEN_FILE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,
 }
@@ -244,10 +244,10 @@ pub struct TokenFile {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClientSecret {
-    /// Its client id; `$AZURE_CLIENT_ID` when left out.
+    /// Its client id; by default `$AZURE_CLIENT_ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// Where the secret is.
+    /// The location of the secret.
     pub secret: Reference,
 }
 
@@ -255,14 +255,14 @@ pub struct ClientSecret {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClientCertificate {
-    /// Its client id; `$AZURE_CLIENT_ID` when left out.
+    /// Its client id; by default `$AZURE_CLIENT_ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// Where the certificate and its private key are, as PEM.
+    /// The location of the certificate and its private key, as PEM.
     pub certificate: Reference,
 }
 
-/// Where a secret is: never what it is.
+/// The location of a secret, never its value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reference {
@@ -276,24 +276,24 @@ pub enum Reference {
     Hidden,
 }
 
-/// What pods get besides what a scenario gives them.
+/// Settings of pods in addition to those of scenarios.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Pods {
-    /// The address that serves every name of Azure, for `hostAliases`; DNS when left out.
+    /// The address that serves every name of Azure, for `hostAliases`; by default DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub azure_address: Option<IpAddr>,
-    /// Path of certificates (PEM) that each runtime in a pod is made to trust.
+    /// Path of certificates (PEM) that every runtime in a pod trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<String>,
-    /// Before the name of every built-in image: `registry.example/team` makes `quickstart/rust` into
+    /// Prefix of every built-in image: `registry.example/team` makes `quickstart/rust` into
     /// `registry.example/team/quickstart/rust`. Names that begin with a registry stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// Single images, by their name without tag and digest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
-    /// How nodes pull these; as the pod says when left out.
+    /// The image pull policy; by default that of the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
 }
@@ -320,26 +320,26 @@ impl ImagePullPolicy {
     }
 }
 
-/// The webhook that is installed there.
+/// The installed webhook.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Webhook {
-    /// What reports call it; its image's tag when left out.
+    /// The name in reports; by default its image's tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its profile, `1.5` or `1.6`; recognised from what it does when left out.
+    /// Its profile, `1.5` or `1.6`; by default detected from its behaviour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The MutatingWebhookConfiguration that registers it; every one that names the webhook when left out.
+    /// The MutatingWebhookConfiguration that registers it; by default every one that names the webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration: Option<String>,
 }
 
-/// From where on a cluster looks like production.
+/// When a cluster looks like production.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Production {
-    /// More nodes than this; 10 when left out.
+    /// More nodes than this; by default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<u32>,
 }
