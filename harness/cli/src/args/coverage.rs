@@ -10,7 +10,7 @@ pub(crate) struct CoverageArgs {
     pub(crate) from: FromArgs,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
-    /// Exit with code 1 if a mandatory requirement that the embedded target can cover has no scenario.
+    /// Exit with code 1 if a requirement of any level except `may`, which the embedded target can cover, has no scenario.
     #[arg(long, help_heading = "Output")]
     pub(crate) strict: bool,
     /// Human-readable lines, or one JSON document.
