@@ -98,7 +98,7 @@ fn documented(told: &[Told]) -> Result<(), Failed> {
     if shown == ran {
         return Ok(());
     }
-    let stale = "docs/compatibility.md is stale; write it anew with WI_WRITE_COMPATIBILITY=1";
+    let stale = "docs/compatibility.md is stale; write it again with WI_WRITE_COMPATIBILITY=1";
     Err(format!("{stale}\nfound    {shown:#?}\nexpected {ran:#?}").into())
 }
 
