@@ -27,7 +27,7 @@ fn release(folder: &Path) -> String {
     broken_release(folder, None)
 }
 
-/// The same with one of its defects.
+/// The same with one of its mutants.
 fn broken_release(folder: &Path, name: Option<&str>) -> String {
     let mut spec = ManifestSpec::new(format!("{IMAGE}:v1"), "${AZURE_TENANT_ID}");
     spec.command = vec!["/manager".to_owned()];
@@ -117,7 +117,7 @@ fn image() -> String {
     format!("{IMAGE}={}", env!("CARGO_BIN_EXE_wi-reference-webhook"))
 }
 
-/// Exit code and cases of a run on a standing cluster with a webhook.
+/// Exit code and cases of a run on a kept cluster with a webhook.
 fn judged_without_a_record(webhook: Option<&str>) -> (Option<i32>, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let _standing = Standing::up(folder.path(), &broken_release(folder.path(), webhook));

@@ -183,7 +183,7 @@ fn fits(wanted: &str, is: &str) -> bool {
 }
 
 /// Whether it is what an API server writes into a projected volume by itself: a pod that a webhook is shown once more has it,
-/// and a webhook may leave it there as well as write the volume anew.
+/// and a webhook may leave it there as well as write the volume again.
 fn is_default(path: &str, value: &Value) -> bool {
     path.ends_with(".projected.defaultMode") && *value == 0o644
 }
