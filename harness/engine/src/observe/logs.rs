@@ -13,7 +13,7 @@ use crate::cluster::{Log, sentence};
 /// How often logs are read in one look, while they turn out to be of other runs than they were read as.
 const TIMES: usize = 3;
 
-/// A log that is shorter than this was begun anew by no node: its first line is that of the run.
+/// A log that is shorter than this was started again by no node: its first line is that of the run.
 const WHOLE: usize = 256 * 1024;
 
 /// Where a pod's status and logs are had.
