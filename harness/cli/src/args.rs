@@ -392,7 +392,7 @@ impl std::str::FromStr for TargetName {
             "kind" => Ok(TargetName::Kind),
             "aks" => Ok(TargetName::Aks),
             file if std::path::Path::new(file).is_file() => Ok(TargetName::File(file.into())),
-            _ => Err("expected `embedded`, `kind`, `aks`, or an existing file".to_owned()),
+            _ => Err("expected `embedded`, `kind`, `aks`, or an existing regular file".to_owned()),
         }
     }
 }
