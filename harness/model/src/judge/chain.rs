@@ -46,7 +46,10 @@ pub(super) fn first_broken_by_proxy(voice: &Voice<'_>, facts: &Facts, told: Diff
     let named = parameter(&url, "client_id");
     let without = "The client_id parameter or AZURE_CLIENT_ID environment variable must be set";
     if named.is_none() && said["message"].as_str().is_some_and(|message| message.contains(without)) {
-        return without_client_id(voice, pod, facts);
+        // A proxy that has the variable and does not use it is at fault itself.
+        let proxy = injection::containers(pod).into_iter().find(|container| container.name == "azwi-proxy");
+        let has = proxy.is_some_and(|proxy| proxy.env.get("AZURE_CLIENT_ID").is_some_and(|id| *id != Some("")));
+        return if has { told } else { without_client_id(voice, pod, facts) };
     }
     let Some(code) = corroboration::code(&said["message"]) else { return told };
     let asked = named.map_or_else(|| client_id(voice), str::to_owned);
