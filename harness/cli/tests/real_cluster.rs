@@ -51,7 +51,7 @@ fn flags_that_do_not_go_together_are_usage() {
     std::fs::write(folder.path().join("target.yaml"), "kubeconfig: k\ncontxt: c\n").unwrap();
     std::fs::write(folder.path().join("lost.yaml"), "kubeconfig: nowhere\n").unwrap();
     let cases: &[(&[&str], &str)] = &[
-        (&["run", "--target", "nowhere"], "expected `embedded`, `kind`, `aks`, or a file that is there"),
+        (&["run", "--target", "nowhere"], "expected `embedded`, `kind`, `aks`, or an existing regular file"),
         (&["run", "--target", "target.yaml"], "target.yaml:2:1: "),
         (&["run", "--target", "lost.yaml"], "nowhere: "),
         (&["run", "--target", "kind", "--keep", "--reuse"], "cannot be used with"),

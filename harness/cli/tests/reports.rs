@@ -274,7 +274,7 @@ fn the_shape_of_evidence_is_the_same_in_two_runs_and_not_under_another_profile()
         assert_eq!(folder.run(&["run", "--out", out, "--profile", profile]).0, 0);
     }
     let (code, out, err) = folder.run(&["diff", "a", "b", "--evidence"]);
-    assert!(code == 0 && out.contains("0 differences in the shape"), "{code} {out}{err}");
+    assert!(code == 0 && out.contains("0 differences in the evidence"), "{code} {out}{err}");
     assert_eq!(folder.run(&["diff", "a", "c"]).0, 0, "the verdicts are the same");
     let (code, out, err) = folder.run(&["diff", "a", "c", "--evidence"]);
     let line = "only in b  wi-*.p/stored.json .spec .volumes [azure-identity-token]  (1: area/good)";

@@ -86,7 +86,7 @@ fn an_image_of_a_release_that_no_program_stands_for_is_named_with_the_flag_that_
     let output = run(folder.path(), &["--webhook", &release(folder.path())]);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("name one with --image example/webhook=PROGRAM"), "{said}");
+    assert!(said.contains("set one with --image example/webhook=PROGRAM"), "{said}");
 }
 
 /// A cluster that stays up, with a target file that leads to it and knows of no record of admissions.

@@ -345,7 +345,8 @@ mod tests {
     const SCENARIO: &str = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { subject: other } ] } }\n    vaults: { kv1: { access: [ { to: app1, secrets: [get] } ] } }\n  cluster:\n    - service-account: { name: sa, annotations: { azure.workload.identity/client-id: x } }\nwhen:\n  - apply: { objects: [ { apiVersion: v1, kind: Pod, metadata: { name: p, labels: { azure.workload.identity/use: 'true' }, annotations: { azure.workload.identity/skip-containers: a } }, spec: { serviceAccountName: sa, containers: [ { name: c, image: i } ] } } ] }\nthen:\n  - admission: { of: p, outcome: mutated }\n  - exchange: { by: p, as: app1, outcome: granted }\n";
 
     /// Mutants that affect parts which the plain scenario lacks.
-    const OTHERWISE: [&str; 7] = [
+    const OTHERWISE: [&str; 8] = [
+        "setup/forgets-proxy-variables",
         "setup/creates-accounts",
         "setup/forgets-policy",
         "setup/forgets-namespace-labels",

@@ -58,7 +58,7 @@ const LIARS: &[(&str, &str, Option<&str>, Lie)] = &[
     ("second-exchange-kept-quiet", EXCHANGE, Some("that no container claims"), |_, session| {
         session.do_it_once_more_in_silence();
     }),
-    ("earlier-round", READ, Some("told of"), |lines, _| {
+    ("earlier-round", READ, Some("recorded but claimed twice"), |lines, _| {
         let mut again = lines.clone();
         for text in again.iter_mut().filter(|text| text.contains("\"quickstart\"")) {
             *text = text.replace("\"round\":1", "\"round\":2");
@@ -302,7 +302,7 @@ fn pods() -> &'static [(&'static str, Option<&'static str>, Containers, Containe
         ),
         (
             "prints-what-another-did",
-            Some("told of"),
+            Some("recorded but claimed twice"),
             &[("migrate", "liars/leaves-its-log")],
             &[("copy", "liars/prints-that-log")],
         ),

@@ -112,7 +112,7 @@ const MISTAKES: &[Mistake] = &[
         )],
         "AZURE_TENANT_ID is 11111111-2222-3333-4444-555555555555",
     ),
-    ("rights-to-another", &[("to: app1", "to: other")], "has no permission on vault kv1; other has"),
+    ("rights-to-another", &[("to: app1", "to: other")], "has no right on vault kv1; other has"),
     ("secret-name-wrong", &[("SECRET_NAME: s", "SECRET_NAME: nothing")], "vault kv1 has no secret `nothing`; it has s"),
 ];
 

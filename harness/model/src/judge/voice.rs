@@ -341,12 +341,12 @@ mod tests {
         let entra = |status: u16| json!({ "plane": "entra", "status": status, "path": "/t-1/oauth2/v2.0/token" });
         let vault = |status: u16| json!({ "plane": "vault", "status": status, "path": "/secrets/testsecret/", "principal": { "uti": "uti-1" } });
         let rows: [(&[Value], Hop, &str); 7] = [
-            (&[], Hop::Pod, "has printed nothing of it"),
-            (&[entra(200)], Hop::Pod, "has printed nothing of it"),
+            (&[], Hop::Pod, "has not printed it"),
+            (&[entra(200)], Hop::Pod, "has not printed it"),
             (&[entra(400)], Hop::Exchange, "the identity provider answered 400 to /t-1/oauth2/v2.0/token"),
-            (&[entra(400), entra(200)], Hop::Pod, "has printed nothing of it"),
+            (&[entra(400), entra(200)], Hop::Pod, "has not printed it"),
             (&[entra(200), vault(401), vault(403)], Hop::Secret, "the vault answered 403 to /secrets/testsecret/"),
-            (&[entra(200), vault(401)], Hop::Pod, "has printed nothing of it"),
+            (&[entra(200), vault(401)], Hop::Pod, "has not printed it"),
             (&[entra(200), vault(403), entra(400)], Hop::Exchange, "the identity provider answered 400"),
         ];
         for (index, (exchanges, hop, told)) in rows.into_iter().enumerate() {
