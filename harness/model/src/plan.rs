@@ -10,7 +10,7 @@ use crate::capability::Capability;
 use crate::named;
 use crate::parse;
 use crate::scenario::expectation::Subject;
-use crate::scenario::{ClusterState, Expectation, MetadataOutcome, Scenario, Step, WebhookState};
+use crate::scenario::{ClusterState, Expectation, FaultPlace, MetadataOutcome, Scenario, Step, WebhookState};
 
 /// A scenario with its identity.
 #[derive(Debug, Clone)]
@@ -99,7 +99,13 @@ impl Case {
                 Step::SetWebhook(_) => _ = needs.insert(Capability::WebhookControl),
                 Step::SetApiServer(_) => _ = needs.insert(Capability::ApiServerControl),
                 Step::SetIssuer(_) => _ = needs.insert(Capability::IssuerControl),
-                Step::Break(_) => _ = needs.insert(Capability::AzureFaults),
+                Step::Break(fault) => {
+                    needs.insert(Capability::AzureFaults);
+                    // An identity provider keeps an issuer's keys, so a fault outlasts a case that shares its issuer with others.
+                    if fault.place(&given.azure) == Some(FaultPlace::Issuer) {
+                        needs.insert(Capability::IssuerControl);
+                    }
+                }
                 Step::AskAgain(_) => _ = needs.insert(Capability::RunsPods),
                 Step::AskToken(_) => needs.extend([Capability::IssuerReachable, Capability::Azure]),
                 _ => {}
@@ -202,4 +208,23 @@ pub fn decide(case: &Case, capabilities: &BTreeSet<Capability>) -> Decision {
 /// Whether a case is selected: its id holds one of the filters, or is one of them when `exact`. No filter selects all.
 pub fn selected(id: &str, filters: &[String], exact: bool) -> bool {
     filters.is_empty() || filters.iter().any(|filter| if exact { id == filter } else { id.contains(filter.as_str()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_issuer_needs_an_issuer_that_no_other_case_shares() {
+        for (of, how, needed) in [("issuer", "unavailable", true), ("resource-manager", "throttled", false)] {
+            let text = format!(
+                "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  azure:\n    identities: {{ app1: {{}} }}\nwhen:\n  - break: {{ of: {of}, how: {how}, times: 1 }}\nthen:\n  - object: {{ kind: Pod, name: p, absent: true }}\n"
+            );
+            let scenario = parse::scenario("s.yaml", text.as_bytes()).unwrap();
+            let case =
+                Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None, variation: Vec::new() };
+            assert_eq!(case.needs().contains(&Capability::IssuerControl), needed, "{of}");
+            assert!(case.needs().contains(&Capability::AzureFaults), "{of}");
+        }
+    }
 }
