@@ -353,6 +353,8 @@ pub(crate) enum Fixture {
     Quickstart,
     /// A program that waits until it is terminated.
     Pause,
+    /// A forward proxy that tunnels CONNECT requests to the hosts in FORWARD_PROXY_HOSTS.
+    ForwardProxy,
     /// An admission webhook with configurable rules, read from the folder in ADMISSION_POLICY_FOLDER.
     AdmissionPolicy,
     /// The reference proxy sidecar, with the upstream flags and environment.

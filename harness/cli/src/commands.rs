@@ -51,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         match &fixture.fixture {
             Fixture::Quickstart => return wi_target_embedded::exit_code("quickstart"),
             Fixture::Pause => return wi_target_embedded::exit_code("pause"),
+            Fixture::ForwardProxy => return wi_target_embedded::exit_code("forward-proxy"),
             Fixture::AdmissionPolicy => return wi_target_embedded::exit_code("admission-policy"),
             Fixture::Proxy(args) => return wi_target_embedded::exit_code_of_proxy(args),
             Fixture::ProxyInit => return wi_target_embedded::exit_code("proxy-init"),
@@ -448,9 +449,12 @@ async fn fixture(fixture: Fixture) -> Result<Exit, Stop> {
             .await
             .map_err(|error| Stop::from_error(Exit::TargetUnfit, &error)),
         // Run before any thread is made.
-        Fixture::Quickstart | Fixture::Pause | Fixture::AdmissionPolicy | Fixture::Proxy(_) | Fixture::ProxyInit => {
-            Ok(())
-        }
+        Fixture::Quickstart
+        | Fixture::Pause
+        | Fixture::ForwardProxy
+        | Fixture::AdmissionPolicy
+        | Fixture::Proxy(_)
+        | Fixture::ProxyInit => Ok(()),
     };
     signals.abort();
     served.map(|()| Exit::Conformant)

@@ -180,6 +180,11 @@ impl Session {
         &self.environment
     }
 
+    /// The issuer of the cluster's tokens.
+    pub fn issuer(&self) -> &str {
+        &self.facts.issuer
+    }
+
     /// Runs a case to its record, whatever happens.
     pub async fn run(&self, case: &Case, options: &CaseOptions, on_event: &(dyn Fn(&Event) + Sync)) -> Record {
         case::run(self, case, options, on_event).await

@@ -47,11 +47,13 @@ pub enum Capability {
     ApiServerControl,
     /// The API server can state any version.
     KubernetesVersion,
+    /// Nothing answers pods at the address of the node's metadata service.
+    NoMetadataService,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Capability; 19] = [
+    pub const ALL: [Capability; 20] = [
         Capability::RunsPods,
         Capability::RunsProxy,
         Capability::Webhook,
@@ -71,6 +73,7 @@ impl Capability {
         Capability::ExistingObjects,
         Capability::ApiServerControl,
         Capability::KubernetesVersion,
+        Capability::NoMetadataService,
     ];
 
     /// The word used in scenario and target files.
@@ -95,6 +98,7 @@ impl Capability {
             Capability::ExistingObjects => "existing-objects",
             Capability::ApiServerControl => "api-server-control",
             Capability::KubernetesVersion => "kubernetes-version",
+            Capability::NoMetadataService => "no-metadata-service",
         }
     }
 }
@@ -121,7 +125,8 @@ impl Capability {
             | Capability::ChosenIssuer
             | Capability::ExistingObjects
             | Capability::ApiServerControl
-            | Capability::KubernetesVersion => self.to_string(),
+            | Capability::KubernetesVersion
+            | Capability::NoMetadataService => self.to_string(),
         }
     }
 }

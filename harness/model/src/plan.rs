@@ -169,6 +169,17 @@ pub enum Decision {
     },
 }
 
+/// Why a case makes no sense with the issuer of a target: it is about the slash at the end of an issuer that has none.
+pub fn unsuited_to_issuer(case: &Case, issuer: &str) -> Option<String> {
+    const WITHOUT_SLASH: &str = "cluster.issuer.without-slash";
+    let azure = &case.scenario.given.azure;
+    let identities = azure.identities.values().flat_map(|identity| &identity.federated);
+    let mut issuers = identities.filter_map(|credential| credential.value.issuer.as_ref());
+    let asked = issuers.any(|text| text.value.contains(WITHOUT_SLASH));
+    (asked && !issuer.ends_with('/'))
+        .then(|| format!("it needs an issuer with a trailing slash; the target's issuer is {issuer}"))
+}
+
 /// Why a case makes no sense on what was found: an older Kubernetes, or another profile of the webhook. `None` when it
 /// does, and where nothing is known.
 pub fn unsuited(case: &Case, kubernetes: Option<&str>, profile: Option<&str>) -> Option<String> {
@@ -213,6 +224,16 @@ pub fn selected(id: &str, filters: &[String], exact: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_case_about_a_trailing_slash_needs_an_issuer_that_has_one() {
+        let text = "title: t\nrequirements: [A]\nmutants: [s]\ngiven:\n  azure:\n    identities: { app1: { federated: [ { issuer: '{{cluster.issuer.without-slash}}', subject: s } ] } }\nwhen:\n  - delete: { kind: Pod, name: p }\nthen:\n  - object: { kind: Pod, name: p, absent: true }\n";
+        let scenario = parse::scenario("s.yaml", text.as_bytes()).unwrap();
+        let case = Case { id: "a/s".into(), file: "s.yaml".into(), scenario, sabotage: None, variation: Vec::new() };
+        assert_eq!(unsuited_to_issuer(&case, "https://issuer.example/"), None);
+        let why = unsuited_to_issuer(&case, "https://issuer.example").unwrap();
+        assert!(why.contains("the target's issuer is https://issuer.example"), "{why}");
+    }
 
     #[test]
     fn a_fault_of_the_issuer_needs_an_issuer_that_no_other_case_shares() {

@@ -351,6 +351,7 @@ fn judged_start(case: &Case, wanted: &Text, started: Result<(), &Stop>) -> Recor
 fn unsuited(case: &Case, open: &Open) -> Option<String> {
     let found = open.session.environment();
     plan::unsuited(case, found.kubernetes.as_deref(), found.profile.as_deref())
+        .or_else(|| plan::unsuited_to_issuer(case, open.session.issuer()))
 }
 
 /// The record of a case that was not started.

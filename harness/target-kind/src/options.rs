@@ -15,6 +15,8 @@ impl Options {
             Capability::ChosenIssuer,
             Capability::ApiServerControl,
             Capability::KubernetesVersion,
+            // A pod's way to the address leads out of the cluster, where anything may answer.
+            Capability::NoMetadataService,
         ] {
             all.remove(&other);
         }
