@@ -97,7 +97,10 @@ fn look(folders: &[PathBuf]) -> Seen {
             // A link is not followed: it may lead round.
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() && !hidden {
-                open.push(entry.path());
+                // Reports that a run writes below the folder are no change of it.
+                if !entry.path().join("events.jsonl").is_file() {
+                    open.push(entry.path());
+                }
             } else if let (true, Ok(metadata)) = (kind.is_file() && !hidden, entry.metadata()) {
                 let changed = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 seen.insert(entry.path(), (changed, metadata.len()));
@@ -168,6 +171,8 @@ mod tests {
         let before = look(&[folder.path().to_owned()]);
         std::fs::write(file("a.yaml"), "12").unwrap();
         std::fs::write(file("c.yaml"), "1").unwrap();
+        std::fs::create_dir(file("reports")).unwrap();
+        std::fs::write(file("reports/events.jsonl"), "1").unwrap();
         std::fs::write(file(".hidden"), "12").unwrap();
         std::fs::remove_file(file("b.yaml")).unwrap();
         let mut changed = differing(&before, &look(&[folder.path().to_owned()]));
