@@ -8,13 +8,15 @@
     reason = "where the clients are, and whether to write, are told to a test by its environment"
 )]
 
-use std::io::{BufRead, BufReader};
+mod standing;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde::Deserialize;
+use standing::up;
 
 /// Where the table of `docs/compatibility.md` begins.
 const HEAD: &str = "| Kubernetes client | version | operation | result |\n| --- | --- | --- | --- |\n";
@@ -57,7 +59,7 @@ fn session(command: &[PathBuf]) -> Result<Completion, Failed> {
         return Ok(Completion::ignored_with(why));
     }
     let folder = tempfile::tempdir()?;
-    let _up = up(folder.path())?;
+    let _up = up(folder.path(), &[])?;
     let mut program = Command::new(&command[0]);
     program.args(&command[1..]).env("KUBECONFIG", folder.path().join("kubeconfig"));
     let output = program.stdin(Stdio::null()).output()?;
@@ -100,30 +102,4 @@ fn documented(told: &[Told]) -> Result<(), Failed> {
     }
     let stale = "docs/compatibility.md is stale; write it again with WI_WRITE_COMPATIBILITY=1";
     Err(format!("{stale}\nfound    {shown:#?}\nexpected {ran:#?}").into())
-}
-
-/// Ends the environment however the test ends.
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn up(folder: &Path) -> Result<Up, Failed> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_wi-conformance"))
-        .args(["up", "embedded", "--kubeconfig"])
-        .arg(folder.join("kubeconfig"))
-        .env("WI_CONFORMANCE_STATE_DIR", folder.join("state"))
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let up = Up(child);
-    if lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("up;")) {
-        Ok(up)
-    } else {
-        Err("the environment did not come up".into())
-    }
 }

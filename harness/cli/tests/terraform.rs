@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 #![expect(clippy::disallowed_methods, reason = "where the providers are is told by the environment")]
 
+mod standing;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use standing::{Up, up};
 
 /// The providers of the example, as a plugin cache has them.
 const PROVIDERS: [&str; 3] = ["azurerm", "helm", "kubernetes"];
@@ -20,17 +22,6 @@ fn main() -> std::process::ExitCode {
         Trial::test("programs_outside_are_led_to_the_emulated_azure_by_a_file_to_source", led),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-/// Ends the environment however the test ends.
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        // SIGINT, so that it takes its files with it.
-        let _ = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
 }
 
 fn root() -> PathBuf {
@@ -58,24 +49,6 @@ fn plugins(program: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn up(folder: &Path) -> Result<Up, Failed> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_wi-conformance"))
-        .args(["up", "embedded", "--kubeconfig"])
-        .arg(folder.join("kubeconfig"))
-        .arg("--env-file")
-        .arg(folder.join("azure.env"))
-        .env("WI_CONFORMANCE_STATE_DIR", folder.join("state"))
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let up = Up(child);
-    if lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("up;")) {
-        Ok(up)
-    } else {
-        Err("the environment did not come up".into())
-    }
-}
-
 /// What the file to source says.
 fn surroundings(folder: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(folder.join("azure.env")).unwrap();
@@ -86,7 +59,7 @@ fn surroundings(folder: &Path) -> BTreeMap<String, String> {
 fn led() -> Result<(), Failed> {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir()?;
-    let up = up(folder.path())?;
+    let up = with_env_file(folder.path())?;
     let says = surroundings(folder.path());
     let mode = std::fs::metadata(folder.path().join("azure.env"))?.permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "the file has a client secret");
@@ -145,7 +118,7 @@ fn session() -> Result<Completion, Failed> {
         Err(why) => return Ok(Completion::ignored_with(why)),
     };
     let folder = tempfile::tempdir()?;
-    let _up = up(folder.path())?;
+    let _up = with_env_file(folder.path())?;
     let says = surroundings(folder.path());
     let copied = folder.path().join("example");
     copy(&root().join("examples/terraform"), &copied)?;
@@ -201,4 +174,10 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An environment that writes how its Azure is reached to `azure.env`.
+fn with_env_file(folder: &Path) -> Result<Up, Failed> {
+    let file = folder.join("azure.env");
+    up(folder, &["--env-file", file.to_str().ok_or("the folder's name is no text")?])
 }

@@ -5,12 +5,15 @@
 mod namespaces;
 mod quick_start;
 mod sessions;
+#[path = "../standing/mod.rs"]
+mod standing;
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use standing::up;
 
 const POD: &str = "\
 apiVersion: v1
@@ -43,16 +46,6 @@ fn ran(test: fn() -> Result<(), Failed>) -> Result<Completion, Failed> {
         return Ok(Completion::ignored_with("there is no kubectl on PATH"));
     }
     test().map(|()| Completion::Completed)
-}
-
-/// Ends the environment however the test ends.
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 struct Kubectl {
@@ -149,21 +142,4 @@ fn session() -> Result<(), Failed> {
     says(&["delete", "namespace", "demo", "--timeout=30s"], "deleted")?;
     says(&["-n", "demo", "get", "pods"], "No resources found")?;
     Ok(())
-}
-
-fn up(folder: &Path, more: &[&str]) -> Result<Up, Failed> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_wi-conformance"))
-        .args(["up", "embedded", "--kubeconfig"])
-        .arg(folder.join("kubeconfig"))
-        .args(more)
-        .env("WI_CONFORMANCE_STATE_DIR", folder.join("state"))
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let up = Up(child);
-    if lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("up;")) {
-        Ok(up)
-    } else {
-        Err("the environment did not come up".into())
-    }
 }
