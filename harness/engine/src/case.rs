@@ -270,17 +270,7 @@ impl<'a> Running<'a> {
         };
         let expectation = format!("the step is {expected}");
         let met = observed.is_none();
-        self.record.checks.push(Check {
-            expectation,
-            hop: Some(hop),
-            at,
-            met,
-            judged: true,
-            word_alone: false,
-            unasked: false,
-            looks: 1,
-            waited_ms: 0,
-        });
+        self.record.checks.push(Check::looked_once(expectation, hop, at, met));
         if let Some(observed) = observed {
             self.note(&format!("failed at {hop}: {observed}"));
             let told = Difference::at(hop, expected, observed);
@@ -365,15 +355,9 @@ impl<'a> Running<'a> {
     fn conclude_admissions(&mut self, at: Position) {
         const CLAIM: &str = "the webhook mutates each pod exactly as required";
         let check = |expectation: String, met: bool, judged: bool| Check {
-            expectation,
-            hop: Some(Hop::Admission),
-            at,
-            met,
             judged,
-            word_alone: false,
             unasked: true,
-            looks: 1,
-            waited_ms: 0,
+            ..Check::looked_once(expectation, Hop::Admission, at, met)
         };
         if let Some(compared) = self.admissions.compared() {
             self.record.checks.push(check(format!("{CLAIM} ({compared})"), self.uncalled_for == 0, true));

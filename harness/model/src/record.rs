@@ -253,6 +253,21 @@ pub struct Moment {
 }
 
 impl Check {
+    /// Something that was judged by one look, and expected by the scenario.
+    pub fn looked_once(expectation: String, hop: Hop, at: Position, met: bool) -> Check {
+        Check {
+            expectation,
+            hop: Some(hop),
+            at,
+            met,
+            judged: true,
+            word_alone: false,
+            unasked: false,
+            looks: 1,
+            waited_ms: 0,
+        }
+    }
+
     /// How it came out, in a word.
     pub fn word(&self) -> &'static str {
         match (self.judged, self.met, self.word_alone) {

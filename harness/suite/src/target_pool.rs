@@ -330,17 +330,7 @@ fn judged_start(case: &Case, wanted: &Text, started: Result<(), &Stop>) -> Recor
     let mut record = unrun(case, if observed.is_none() { Outcome::Pass } else { Outcome::Fail }, String::new());
     record.reason = None;
     let met = observed.is_none();
-    record.checks.push(Check {
-        expectation: expected.clone(),
-        hop: Some(hop),
-        at,
-        met,
-        judged: true,
-        word_alone: false,
-        unasked: false,
-        looks: 1,
-        waited_ms: 0,
-    });
+    record.checks.push(Check::looked_once(expected.clone(), hop, at, met));
     if let Some(observed) = observed {
         record.failures.push(Failure::of(Difference::at(hop, expected, observed), at, 1, 0));
     }
