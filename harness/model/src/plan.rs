@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 pub use foresight::{Kinds, Offer, foresee};
 
 use crate::capability::Capability;
+use crate::located::Text;
 use crate::named;
 use crate::parse;
 use crate::scenario::expectation::Subject;
 use crate::scenario::{ClusterState, Expectation, FaultPlace, MetadataOutcome, Scenario, Step, WebhookState};
+use crate::texts::Texts as _;
 
 /// A scenario with its identity.
 #[derive(Debug, Clone)]
@@ -172,12 +174,15 @@ pub enum Decision {
 /// Why a case makes no sense with the issuer of a target: it is about the slash at the end of an issuer that has none.
 pub fn unsuited_to_issuer(case: &Case, issuer: &str) -> Option<String> {
     const WITHOUT_SLASH: &str = "cluster.issuer.without-slash";
-    let azure = &case.scenario.given.azure;
-    let identities = azure.identities.values().flat_map(|identity| &identity.federated);
-    let mut issuers = identities.filter_map(|credential| credential.value.issuer.as_ref());
-    let asked = issuers.any(|text| text.value.contains(WITHOUT_SLASH));
-    (asked && !issuer.ends_with('/'))
-        .then(|| format!("it needs an issuer with a trailing slash; the target's issuer is {issuer}"))
+    if issuer.ends_with('/') {
+        return None;
+    }
+    // The walk hands out texts to change, and ends at the first error: here, at the first text that speaks of the slash.
+    let found = case.scenario.clone().each_text(&mut |text: &mut Text| match text.value.contains(WITHOUT_SLASH) {
+        true => Err(()),
+        false => Ok(()),
+    });
+    found.is_err().then(|| format!("it needs an issuer with a trailing slash; the target's issuer is {issuer}"))
 }
 
 /// Why a case makes no sense on what was found: an older Kubernetes, or another profile of the webhook. `None` when it
